@@ -1,0 +1,70 @@
+# `make run` and `make test` need nothing but Python 3.11 (or newer) and the package index.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON310 ?= $(shell command -v python3.10 || ls -d $(HOME)/.pyenv/versions/3.10.*/bin/python3.10 2>/dev/null | tail -n 1)
+BIN := .venv/bin
+
+MODEL ?= yolov4
+PORT ?= 8000
+SIZE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run model test test-slow check format venv310 lock bench-gateway clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: .venv/run ## serve MODEL= on PORT=, model server and gateway together, until Ctrl-C
+	@exec $(BIN)/python -m service.run --model $(MODEL) --port $(PORT)
+
+model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=]: Darknet's files to model_repository/NAME
+	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
+		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE))
+
+test: .venv/dev ## the tests; those that need ../shared/data or .venv310 say so when they skip
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/dev ## those that take longer
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev ## what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
+
+bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
+	$(BIN)/python -m loadtest.gateway_bench
+
+lock: .venv/dev ## the newest versions that requirements/*.in allow
+	for name in run dev; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
+		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \
+		--python-platform x86_64-unknown-linux-gnu requirements/tf210.in -o requirements/tf210.txt
+
+clean: ## what make made, but for the models
+	rm -rf .venv .venv310 .bench .mypy_cache .pytest_cache .ruff_cache
+
+# A file inside an environment stands for what was installed into it.
+.venv/run: requirements/run.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	@echo "Installing into .venv (TensorFlow is 600 MB) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv310/dev: requirements/tf210.txt
+	@test -n "$(PYTHON310)" || { echo "Python 3.10 is needed: make PYTHON310=/path/to/python3.10 ..."; exit 1; }
+	@test -x .venv310/bin/python || $(PYTHON310) -m venv .venv310
+	@.venv310/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tf210.txt
+	@touch $@

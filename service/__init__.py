@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, gRPC out. It turns the model server's numbers into words and pixels."""

@@ -1,0 +1,71 @@
+"""`python -m service`: the gateway's process. Settings come from the environment."""
+
+import socket
+import sys
+import time
+from types import FrameType
+
+import uvicorn
+
+from . import logs
+from .app import Gateway, create_app
+from .settings import Settings, SettingsError
+
+
+class Server(uvicorn.Server):
+    """Told to stop, it says so at /readyz for `drain_s`, then stops listening, then ends."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._stop_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._gateway.draining:  # asked twice: now
+            self.should_exit = True
+        else:
+            self._gateway.draining = True
+            self._stop_at = time.monotonic() + self._gateway.settings.drain_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        logs.event("listening", host=host, port=port)
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def main() -> int:
+    logs.configure()
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.event("settings", **settings.model_dump())
+    for name in Settings.unknown():
+        logs.event("unknown setting, ignored", variable=name)
+    gateway = Gateway(settings)
+    config = uvicorn.Config(
+        create_app(gateway),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+    Server(config, gateway).run()
+    logs.event("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

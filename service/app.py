@@ -1,0 +1,174 @@
+"""The gateway's HTTP: routes, and what lives as long as it does."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic_core import to_json
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from . import drawing, errors, logs, problems, schema, uploads
+from .detector import Detector, Timings
+from .metrics import Metrics
+from .observe import Observe
+from .settings import Settings
+from .tfserving import TFServing
+
+
+class Gateway:
+    """The routes' shared state. `draining` is set by the process when it is told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.draining = False
+        self.detector: Detector
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        settings = self.settings
+        loop = asyncio.get_running_loop()
+        # Pictures are decoded and drawn in threads: as many as there are cores, for each takes
+        # hundreds of megabytes at the pixel limit.
+        loop.set_default_executor(ThreadPoolExecutor(os.cpu_count(), "picture"))
+        backend = TFServing(
+            settings.backend,
+            settings.model_name,
+            settings.model_version,
+            self.metrics.backend_seconds,
+        )
+        self.detector = Detector(backend, settings, self.metrics)
+        watcher = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            await backend.close()
+
+    async def _watch(self) -> None:
+        """Keeps `detect_backend_ready` true, and says in the log when it changes."""
+        before: str | None = None
+        while True:
+            try:
+                now = f"version {await self.detector.ready()} of {self.settings.model_name} answers"
+            except errors.DetectError as error:
+                now = str(error)
+            if now != before:
+                logs.event("backend", backend=self.settings.backend, status=now)
+            before = now
+            await asyncio.sleep(self.settings.ready_interval_s)
+
+    async def detect(
+        self, request: Request, query: Annotated[schema.DetectQuery, Query()]
+    ) -> Response:
+        """One picture, as a form's part `image` or as the body itself: its detections by falling
+        score, as JSON or drawn on the picture."""
+        timings: Timings = request.state.timings
+        started = perf_counter()
+        data = await uploads.one(request, self.settings)
+        timings.add("upload", perf_counter() - started)
+        fields = request.state.fields
+        fields["bytes"] = len(data)
+        result = await self._counted(data, query, timings)
+        fields["detections"] = len(result.detections)
+        fields["version"] = result.version
+        if query.format is schema.Format.json or (
+            query.format is None and not _asks_for_jpeg(request)
+        ):
+            content = schema.detections(self.settings.model_name, result)
+            return Response(to_json(content), media_type="application/json")
+        started = perf_counter()
+        drawn = await asyncio.to_thread(drawing.draw, data, result.detections)
+        timings.add("draw", perf_counter() - started)
+        return Response(drawn, media_type="image/jpeg")
+
+    async def detect_batch(
+        self, request: Request, query: Annotated[schema.BatchQuery, Query()]
+    ) -> Response:
+        """Several pictures, as a form's parts `image`: for each, in their order, what `/detect`
+        would answer, or `error`. A bad picture costs only itself; when the service can answer none
+        of them, the whole call fails."""
+        timings: Timings = request.state.timings
+        started = perf_counter()
+        pictures = await uploads.several(request, self.settings)
+        timings.add("upload", perf_counter() - started)
+        request.state.fields["pictures"] = len(pictures)
+        request.state.fields["bytes"] = sum(map(len, pictures))
+        results = await asyncio.gather(
+            *(self._counted(data, query, timings) for data in pictures), return_exceptions=True
+        )
+        if all(isinstance(r, errors.Unavailable | errors.DeadlineExceeded) for r in results):
+            assert isinstance(results[0], errors.DetectError)
+            raise results[0]
+        contents: list[dict[str, Any]] = []
+        for result in results:
+            if isinstance(result, errors.DetectError):
+                contents.append({"error": problems.of_error(request, result)})
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                contents.append(schema.detections(self.settings.model_name, result))
+        return Response(to_json({"results": contents}), media_type="application/json")
+
+    async def _counted(self, data: bytes, query: schema.BatchQuery, timings: Timings) -> Any:
+        try:
+            return await self.detector.detect(data, query.query(), timings)
+        except errors.DetectError as error:
+            self.metrics.rejected.labels(problems.slug(error)).inc()
+            raise
+
+    async def livez(self) -> Response:
+        """200 while the process runs; never asks the backend."""
+        return Response("ok\n", media_type="text/plain")
+
+    async def readyz(self) -> Response:
+        """200 when the model is AVAILABLE at the backend and this gateway is not about to stop."""
+        if self.draining:
+            raise errors.Draining("This gateway is about to stop.")
+        version = await self.detector.ready()
+        content = {"model": {"name": self.settings.model_name, "version": version}}
+        return Response(to_json(content), media_type="application/json")
+
+    async def show_metrics(self) -> Response:
+        """Prometheus."""
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _asks_for_jpeg(request: Request) -> bool:
+    return "image/jpeg" in request.headers.get("accept", "")
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    settings = gateway.settings
+    app = FastAPI(
+        title="YOLOv4 object detection",
+        version="1",
+        description=__doc__,
+        lifespan=gateway.lifespan,
+        middleware=[Middleware(Observe, metrics=gateway.metrics)],
+    )
+    problems.install(app)
+    every = schema.problems(400, 413, 415, 422, 503, 504)
+    detections = {"model": schema.Detections, "content": {"image/jpeg": {}}}
+    app.post("/detect", responses={200: detections, **every}, openapi_extra=schema.body(1))(
+        gateway.detect
+    )
+    app.post(
+        "/detect/batch",
+        responses={200: {"model": schema.Batch}, **every},
+        openapi_extra=schema.body(settings.max_batch_pictures),
+    )(gateway.detect_batch)
+    app.get("/livez")(gateway.livez)
+    app.get("/readyz", responses={200: {"model": schema.Ready}, **schema.problems(503, 504)})(
+        gateway.readyz
+    )
+    app.get("/metrics")(gateway.show_metrics)
+    return app

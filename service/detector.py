@@ -1,0 +1,152 @@
+"""The domain: a picture in, detections out. It knows no HTTP and no gRPC."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from . import image
+from .admission import Admission
+from .metrics import Metrics
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Corners in pixels of the picture as shown, inside it."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """`score`: objectness x class score, 0 to 1. `class_id`: the label's index in the model."""
+
+    label: str
+    class_id: int
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What the caller wants to see. `labels`: only these; empty for all."""
+
+    score_threshold: float
+    max_detections: int
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Detections by falling score, and what they were found in (pixels, as shown) and by."""
+
+    version: int
+    width: int
+    height: int
+    detections: list[Detection]
+
+
+class Prediction(Protocol):
+    """One picture's answer, best first; boxes are flat, four numbers each, in pixels, unclipped."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def boxes(self) -> Sequence[float]: ...
+    @property
+    def scores(self) -> Sequence[float]: ...
+    @property
+    def classes(self) -> Sequence[int]: ...
+    @property
+    def labels(self) -> Sequence[bytes]: ...
+
+
+class Backend(Protocol):
+    """Whatever answers for a picture. Its errors are errors.py's."""
+
+    async def predict(self, picture: bytes, timeout_s: float) -> Prediction: ...
+    async def version(self, timeout_s: float) -> int: ...
+
+
+class Timings(dict[str, float]):
+    """Where a request's time went: seconds by part, in the order the parts came."""
+
+    def add(self, part: str, seconds: float) -> None:
+        self[part] = self.get(part, 0.0) + seconds
+
+
+class Detector:
+    def __init__(self, backend: Backend, settings: Settings, metrics: Metrics) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._metrics = metrics
+        self._admission = Admission(
+            settings.max_in_flight, settings.max_queue, metrics.in_flight, metrics.queue_length
+        )
+
+    async def detect(self, data: bytes, query: Query, timings: Timings) -> Result:
+        """One picture's detections. Raises errors.DetectError, and nothing is left behind."""
+        deadline = time.perf_counter() + self._settings.deadline_s
+        self._metrics.upload_bytes.observe(len(data))
+        header = image.read_header(data, self._settings.max_pixels)
+        if header.as_is:
+            picture = image.Picture(data, header.width, header.height)
+        else:
+            started = time.perf_counter()
+            picture = await asyncio.to_thread(image.upright, data)
+            timings.add("upright", time.perf_counter() - started)
+        queued = time.perf_counter()
+        async with self._admission.place(deadline - queued):
+            called = time.perf_counter()
+            timings.add("queue", called - queued)
+            prediction = await self._backend.predict(picture.data, deadline - called)
+            timings.add("backend", time.perf_counter() - called)
+        result = Result(
+            prediction.version,
+            picture.width,
+            picture.height,
+            list(_select(prediction, picture.width, picture.height, query)),
+        )
+        self._metrics.images.inc()
+        for detection in result.detections:
+            self._metrics.detections.labels(detection.label).inc()
+        return result
+
+    async def ready(self) -> int:
+        """The version that would answer now; raises errors.DetectError where none would."""
+        try:
+            version = await self._backend.version(self._settings.ready_timeout_s)
+        except Exception:
+            self._metrics.show_version(self._settings.model_name, None)
+            raise
+        self._metrics.show_version(self._settings.model_name, version)
+        return version
+
+
+def _select(prediction: Prediction, width: int, height: int, query: Query) -> Iterator[Detection]:
+    """Rows the caller asked for, clipped. Greedy NMS allows the threshold to come afterwards."""
+    boxes, scores = prediction.boxes, prediction.scores
+    right, bottom = float(width), float(height)
+    found = 0
+    for i in range(prediction.count):
+        if scores[i] < query.score_threshold or found == query.max_detections:
+            return
+        label = prediction.labels[i].decode("utf-8", "replace")
+        if query.labels and label not in query.labels:
+            continue
+        found += 1
+        x_min, y_min, x_max, y_max = boxes[4 * i : 4 * i + 4]
+        box = Box(
+            min(max(x_min, 0.0), right),
+            min(max(y_min, 0.0), bottom),
+            min(max(x_max, 0.0), right),
+            min(max(y_max, 0.0), bottom),
+        )
+        yield Detection(label, int(prediction.classes[i]), scores[i], box)

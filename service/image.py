@@ -1,0 +1,114 @@
+"""An upload as a picture: which kind, how large, which way up. Usually only its header is read.
+
+The model server decodes JPEG and PNG and knows nothing of EXIF, so a picture that is stored on its
+side, and WebP, is decoded here and handed on as an upright JPEG. All else goes on as it came.
+"""
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from .errors import BadPicture, TooLarge, UnsupportedMedia
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
+# Keeps a second encoding out of what the network can notice.
+QUALITY = 95
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit comes first, with a sentence of its own
+Image.preinit()
+
+# What Pillow raises on damaged headers and data; anything else is a bug and shows as one.
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`data`: JPEG or PNG bytes for the model server, upright. Size in pixels, as shown."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an upload says of itself. `orientation`: EXIF, 1 to 8; 1 is upright."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def as_is(self) -> bool:
+        """True where the model server sees what a viewer shows."""
+        return self.orientation == 1 and self.format != "WEBP"
+
+
+def read_header(data: bytes, max_pixels: int) -> Header:
+    """Raises BadPicture, UnsupportedMedia or TooLarge; decodes no pixel."""
+    if not data:
+        raise BadPicture("The picture is empty (0 bytes).")
+    try:
+        with warnings.catch_warnings(action="ignore"), _open(data) as image:
+            kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
+            width, height = image.size
+            has_exif = "exif" in image.info or kind == "PNG"
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+    except PILLOW_ERRORS as error:
+        raise BadPicture(f"The picture's header is damaged ({len(data)} bytes).") from error
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"The picture has {width} x {height} = {width * height} pixels;"
+            f" the limit is {max_pixels}."
+        )
+    return Header(kind, width, height, orientation if orientation in range(1, 9) else 1)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        kind = _other_kind(data)
+        if kind:
+            raise UnsupportedMedia(f"The picture is {kind}; send JPEG, PNG or WebP.") from error
+        raise BadPicture(
+            f"These {len(data)} bytes are not a picture: neither JPEG, PNG nor WebP."
+        ) from error
+
+
+def _other_kind(data: bytes) -> str | None:
+    magics = {
+        b"GIF8": "a GIF",
+        b"BM": "a BMP",
+        b"II*\0": "a TIFF",
+        b"MM\0*": "a TIFF",
+        b"%PDF": "a PDF",
+        b"\0\0\1\0": "an icon",
+        b"\0\0\0\x0cjP  ": "a JPEG 2000",
+        b"\xff\x0a": "a JPEG XL",
+    }
+    if data[4:8] == b"ftyp":
+        return {b"avif": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC"}.get(data[8:12], "a video")
+    return next((kind for magic, kind in magics.items() if data.startswith(magic)), None)
+
+
+def upright(data: bytes) -> Picture:
+    """Decodes, turns as EXIF says, encodes again: tens of milliseconds, not on the event loop."""
+    image = decode(data)
+    out = io.BytesIO()
+    image.save(out, format="JPEG", quality=QUALITY, subsampling=0)
+    return Picture(out.getvalue(), *image.size)
+
+
+def decode(data: bytes) -> Image.Image:
+    """The picture as a viewer shows it, RGB. Raises BadPicture where the pixels are damaged."""
+    try:
+        with warnings.catch_warnings(action="ignore"), _open(data) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except PILLOW_ERRORS as error:
+        raise BadPicture("The picture's data is damaged or ends early.") from error

@@ -1,0 +1,188 @@
+"""The model server over gRPC: one channel, a deadline on every call, one table of status codes."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import grpc
+from grpc import StatusCode as Code
+from prometheus_client import Histogram
+
+from . import messages as m
+from .errors import (
+    BackendFailed,
+    BadPicture,
+    DeadlineExceeded,
+    DetectError,
+    Full,
+    NoBackend,
+)
+
+# Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
+# to the log: it names nodes of the graph.
+ERRORS: dict[Code, tuple[type[DetectError], str]] = {
+    Code.INVALID_ARGUMENT: (BadPicture, "The picture's data is damaged or ends early."),
+    Code.NOT_FOUND: (NoBackend, "The model server does not serve this model or version."),
+    Code.UNAVAILABLE: (NoBackend, "The model server cannot be reached."),
+    Code.RESOURCE_EXHAUSTED: (Full, "The model server has no room for another request."),
+    Code.DEADLINE_EXCEEDED: (DeadlineExceeded, "The model server did not answer in time."),
+    Code.CANCELLED: (NoBackend, "The call to the model server was cancelled."),
+    Code.FAILED_PRECONDITION: (BackendFailed, "The model server cannot run this model."),
+    Code.UNIMPLEMENTED: (
+        BackendFailed,
+        "The backend is not a TensorFlow Serving prediction server.",
+    ),
+    Code.PERMISSION_DENIED: (BackendFailed, "The model server refused this gateway."),
+    Code.UNAUTHENTICATED: (BackendFailed, "The model server refused this gateway."),
+    Code.INTERNAL: (BackendFailed, "The model server failed."),
+    Code.UNKNOWN: (BackendFailed, "The model server failed."),
+    Code.DATA_LOSS: (BackendFailed, "The model server failed."),
+    Code.ABORTED: (BackendFailed, "The model server failed."),
+    Code.OUT_OF_RANGE: (BackendFailed, "The model server failed."),
+    Code.ALREADY_EXISTS: (BackendFailed, "The model server failed."),
+}
+
+NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
+
+MIB = 1024 * 1024
+OPTIONS = [
+    # A picture is limited at the edge, so sending is not limited again; an answer is some kilobytes
+    # of boxes, and one of megabytes is another model's raw tensors.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", 1 * MIB),
+    # A server that comes back is found within a second, not within gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A machine that vanished is noticed while a call waits for it. Servers punish pings on idle
+    # connections, so there are none.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One picture's answer: contract 2 with N = 1. Boxes are flat: 4 x `count` floats, pixels."""
+
+    version: int
+    count: int
+    boxes: Sequence[float]
+    scores: Sequence[float]
+    classes: Sequence[int]
+    labels: Sequence[bytes]
+
+
+def target(backend: str) -> str:
+    """DETECT_BACKEND for gRPC. Several are addresses: gRPC resolves only one name a channel."""
+    several = [one.strip() for one in backend.split(",") if one.strip()]
+    return several[0] if len(several) == 1 else "ipv4:" + ",".join(several)
+
+
+class TFServing:
+    """Make it inside the running event loop; close it there."""
+
+    def __init__(self, backend: str, name: str, version: int | None, seconds: Histogram) -> None:
+        self.backend = backend
+        self.name = name
+        self._spec = m.ModelSpec(name=name, signature_name="serving_default")
+        if version is not None:
+            self._spec.version.value = version
+        self._seconds = seconds
+        self._channel = grpc.aio.insecure_channel(target(backend), options=OPTIONS)
+        self._predict = self._channel.unary_unary(
+            "/tensorflow.serving.PredictionService/Predict",
+            request_serializer=m.PredictRequest.SerializeToString,
+            response_deserializer=m.PredictResponse.FromString,
+        )
+        self._status = self._channel.unary_unary(
+            "/tensorflow.serving.ModelService/GetModelStatus",
+            request_serializer=m.GetModelStatusRequest.SerializeToString,
+            response_deserializer=m.GetModelStatusResponse.FromString,
+        )
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
+        """`picture`: JPEG or PNG bytes. Raises what ERRORS says, the backend's words as its cause."""
+        request = m.PredictRequest(model_spec=self._spec)
+        image = request.inputs["image"]
+        image.dtype = m.DT_STRING
+        image.tensor_shape.dim.add().size = 1
+        image.string_val.append(picture)
+        started = time.perf_counter()
+        code = Code.CANCELLED
+        try:
+            response = await self._predict(request, timeout=timeout_s)
+            code = Code.OK
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            raise translated(error) from error
+        finally:
+            self._seconds.labels(code.name).observe(time.perf_counter() - started)
+        return _prediction(response)
+
+    async def version(self, timeout_s: float) -> int:
+        """The version that answers now. Raises NoBackend where none is AVAILABLE."""
+        request = m.GetModelStatusRequest(model_spec=self._spec)
+        try:
+            response = await self._status(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise translated(error) from error
+        states = response.model_version_status
+        available = [s.version for s in states if s.state == m.ModelVersionStatus.AVAILABLE]
+        if not available:
+            seen = ", ".join(
+                f"{s.version}: {m.ModelVersionStatus.State.Name(s.state)}" for s in states
+            )
+            raise NoBackend(
+                f"No version of model {self.name!r} is AVAILABLE ({seen or 'none known'})."
+            )
+        return int(max(available))
+
+
+def translated(error: grpc.aio.AioRpcError) -> DetectError:
+    """The caller's view of a failed call."""
+    code = error.code()
+    # The one mistake of the operator's that TF Serving reports as the caller's.
+    if code is Code.INVALID_ARGUMENT and "signature" in (error.details() or ""):
+        return BackendFailed(NOT_OURS)
+    kind, sentence = ERRORS[code]
+    return kind(sentence)
+
+
+def _prediction(response: m.PredictResponse) -> Prediction:
+    outputs = response.outputs
+    counts = _ints(outputs["num_detections"])
+    boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
+    classes, labels = _ints(outputs["classes"]), outputs["labels"].string_val
+    count = counts[0] if len(counts) == 1 else -1
+    if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
+        raise BackendFailed(NOT_OURS)
+    return Prediction(response.model_spec.version.value, count, boxes, scores, classes, labels)
+
+
+def _floats(tensor: m.TensorProto) -> Sequence[float]:
+    """Its numbers, flat: TF Serving sends typed fields, or raw bytes where it is told to."""
+    content: bytes = tensor.tensor_content
+    if not content:
+        return cast(Sequence[float], tensor.float_val)
+    return memoryview(_whole(content)).cast("f")
+
+
+def _ints(tensor: m.TensorProto) -> Sequence[int]:
+    content: bytes = tensor.tensor_content
+    if not content:
+        return cast(Sequence[int], tensor.int_val)
+    return memoryview(_whole(content)).cast("i")
+
+
+def _whole(content: bytes) -> bytes:
+    if len(content) % 4:
+        raise BackendFailed(NOT_OURS)
+    return content

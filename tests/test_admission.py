@@ -1,0 +1,90 @@
+"""A place at the backend: at most so many at once, so many waiting, and none lost."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from service.admission import Admission
+from service.errors import DeadlineExceeded, Full
+
+
+def make(max_in_flight: int, max_queue: int) -> tuple[Admission, Gauge, Gauge]:
+    registry = CollectorRegistry()
+    in_flight, queued = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
+    return Admission(max_in_flight, max_queue, in_flight, queued), in_flight, queued
+
+
+def value(gauge: Gauge) -> float:
+    return next(iter(gauge.collect())).samples[0].value
+
+
+def test_one_more_than_may_wait_is_refused_at_once() -> None:
+    async def scenario() -> None:
+        admission, in_flight, queued = make(2, 1)
+        leave = asyncio.Event()
+        peak = 0.0
+
+        async def work() -> None:
+            nonlocal peak
+            async with admission.place(5):
+                peak = max(peak, value(in_flight))
+                await leave.wait()
+
+        tasks = [asyncio.create_task(work()) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert (value(in_flight), value(queued)) == (2, 1)
+        with pytest.raises(Full, match="2 pictures are being worked on and 1 are waiting"):
+            async with admission.place(5):
+                pass
+        leave.set()
+        await asyncio.gather(*tasks)
+        assert peak == 2
+        assert (value(in_flight), value(queued)) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_waiting_ends_with_the_budget_and_the_place_is_not_lost() -> None:
+    async def scenario() -> None:
+        admission, in_flight, queued = make(1, 5)
+        async with admission.place(1):
+            with pytest.raises(DeadlineExceeded, match=r"Waited 0\.1 s"):
+                async with admission.place(0.05):
+                    pass
+        async with admission.place(0.05):
+            assert (value(in_flight), value(queued)) == (1, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
+    async def scenario() -> None:
+        admission, in_flight, queued = make(1, 5)
+        holding = asyncio.Event()
+
+        async def hold() -> None:
+            async with admission.place(5):
+                holding.set()
+                await asyncio.sleep(5)
+
+        async def wait() -> None:
+            async with admission.place(5):
+                raise AssertionError("there was no place")
+
+        holder = asyncio.create_task(hold())
+        await holding.wait()
+        waiter = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        assert value(queued) == 0
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+        with pytest.raises(ValueError, match="boom"):
+            async with admission.place(0.05):
+                raise ValueError("boom")
+        async with admission.place(0.05):
+            assert value(in_flight) == 1
+
+    asyncio.run(scenario())

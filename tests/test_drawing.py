@@ -1,0 +1,41 @@
+"""Boxes are drawn where they are, labels inside the picture."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from service.detector import Box, Detection
+from service.drawing import draw
+from tests.pictures import picture
+
+
+def test_box_lines_lie_on_the_box() -> None:
+    plain = Image.open(io.BytesIO(draw(picture(400, 300), [])))
+    box = Box(100.0, 80.0, 300.0, 200.0)
+    drawn = Image.open(io.BytesIO(draw(picture(400, 300), [Detection("dog", 16, 0.9, box)])))
+    assert drawn.size == (400, 300)
+
+    def changed(x: int, y: int) -> bool:
+        before, after = plain.getpixel((x, y)), drawn.getpixel((x, y))
+        assert isinstance(before, tuple)
+        assert isinstance(after, tuple)
+        return max(abs(a - b) for a, b in zip(before, after, strict=True)) > 60
+
+    assert all(changed(x, 200) for x in range(110, 290, 10))
+    assert all(changed(300, y) for y in range(90, 190, 10))
+    assert not any(changed(x, 140) for x in range(120, 280, 10))  # the inside stays as it was
+    assert not changed(50, 250)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [Box(0, 0, 64, 48), Box(60, 40, 64, 48), Box(0, 0, 1, 1), Box(0, 47, 64, 48)],
+)
+def test_a_label_at_the_border_does_not_fail(box: Box) -> None:
+    drawn = Image.open(io.BytesIO(draw(picture(), [Detection("a long label", 3, 1.0, box)])))
+    assert drawn.size == (64, 48)
+
+
+def test_the_picture_is_shown_as_a_viewer_shows_it() -> None:
+    assert Image.open(io.BytesIO(draw(picture(64, 48, orientation=6), []))).size == (48, 64)

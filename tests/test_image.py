@@ -1,0 +1,94 @@
+"""Which uploads are pictures, how large they are as shown, and which way up."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from service.errors import BadPicture, TooLarge, UnsupportedMedia
+from service.image import decode, read_header, upright
+from tests.pictures import header_only, picture
+
+LIMIT = 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_header_of_each_kind(kind: str) -> None:
+    header = read_header(picture(60, 40, kind), LIMIT)
+    assert (header.format, header.width, header.height) == (kind, 60, 40)
+    assert header.as_is == (kind != "WEBP")
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_go_on_as_they_came(mode: str) -> None:
+    assert read_header(picture(mode=mode), LIMIT).as_is
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_turned_picture_is_handed_on_as_shown(kind: str, orientation: int) -> None:
+    data = picture(64, 48, kind, orientation=orientation)
+    header = read_header(data, LIMIT)
+    assert header.orientation == orientation
+    assert not header.as_is
+    turned = upright(data)
+    assert (turned.width, turned.height) == ((64, 48) if orientation < 5 else (48, 64))
+    sent = Image.open(io.BytesIO(turned.data))
+    assert sent.format == "JPEG"
+    assert sent.size == (turned.width, turned.height)
+    assert 0x0112 not in sent.getexif()
+    # The white corner, as stored at the upper left, where EXIF's definition puts it.
+    corner = {2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}[orientation]
+    x = 4 if corner[1] == "l" else turned.width - 5
+    y = 4 if corner[0] == "t" else turned.height - 5
+    pixel = sent.getpixel((x, y))
+    assert isinstance(pixel, tuple)
+    assert min(pixel) > 200
+
+
+def test_reencoding_keeps_the_pixels() -> None:
+    data = picture(200, 100, "WEBP", lossless=True)
+    before, after = decode(data), Image.open(io.BytesIO(upright(data).data))
+    pairs = zip(before.tobytes(), after.convert("RGB").tobytes(), strict=True)
+    differences = [abs(a - b) for a, b in pairs]
+    assert max(differences) <= 20  # at the hard red-blue edge
+    assert sum(differences) / len(differences) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "empty"),
+        (b"hello, this is text", "19 bytes are not a picture"),
+        (picture()[:20], "not a picture|damaged"),
+        (picture(kind="PNG")[:20], "damaged"),
+        (b"\xff\xd8\xff" + b"\0" * 100, "not a picture|damaged"),
+    ],
+)
+def test_not_a_picture(data: bytes, says: str) -> None:
+    with pytest.raises(BadPicture, match=says):
+        read_header(data, LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF"])
+def test_another_kind_is_named(kind: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=kind):
+        read_header(picture(kind=kind), LIMIT)
+
+
+def test_pixel_limit_is_exact_and_needs_no_decoding() -> None:
+    assert read_header(header_only(1000, 1000), LIMIT).width == 1000
+    with pytest.raises(TooLarge, match="1001 x 1000 = 1001000 pixels; the limit is 1000000"):
+        read_header(header_only(1001, 1000), LIMIT)
+    with pytest.raises(TooLarge, match="30000 x 30000"):
+        read_header(header_only(30_000, 30_000), LIMIT)
+
+
+def test_zero_pixels_are_refused() -> None:
+    with pytest.raises(BadPicture):
+        read_header(header_only(0, 0), LIMIT)
+
+
+def test_damaged_pixels_are_the_pictures_fault() -> None:
+    with pytest.raises(BadPicture, match="damaged or ends early"):
+        decode(picture(400, 300)[:900])

@@ -1,0 +1,58 @@
+"""Settings: what may be in the environment, and that the README says the same."""
+
+import re
+
+import pytest
+
+from service.settings import PREFIX, Settings, SettingsError
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_environment_overrides_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().port == 8000
+    monkeypatch.setenv("DETECT_PORT", "9001")
+    assert Settings.load().port == 9001
+
+
+def test_a_value_that_cannot_be_used_names_variable_and_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DETECT_PORT", "tcp://10.0.0.1:80")
+    monkeypatch.setenv("DETECT_DEADLINE_S", "0")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("DETECT_PORT='tcp://10.0.0.1:80': Input should be a valid integer")
+    assert second == "DETECT_DEADLINE_S='0': Input should be greater than 0"
+
+
+def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECT_PROT", "1")
+    monkeypatch.setenv("DETECT_HOST", "::")
+    assert Settings.unknown() == ["DETECT_PROT"]
+
+
+def test_settings_do_not_change_after_they_were_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.load().port = 1  # type: ignore[misc]
+
+
+def test_readme_lists_every_setting_with_its_default_and_sentence() -> None:
+    rows = re.findall(
+        r"^\| `(DETECT_\w+)` \| (.*?) \| (.*) \|$", (ROOT / "README.md").read_text(), re.M
+    )
+    expected = []
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{field.default}`"
+        assert field.description, f"{name} has no sentence"
+        expected.append((PREFIX + name.upper(), default, field.description))
+    assert rows == expected
