@@ -7,36 +7,62 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from .detector import Detection
+from .detector import Box, Detection
 from .image import decode
 
 QUALITY = 90
 
+Corners = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max, pixels
+
 
 def draw(data: bytes, detections: Sequence[Detection]) -> bytes:
-    """The upload with its detections, as JPEG bytes. Decodes and encodes: not on the event loop."""
+    """The upload with its detections, as JPEG. Decodes and encodes: not on the event loop."""
     image = decode(data)
     pen = ImageDraw.Draw(image)
     short = min(image.size)
     line = max(2, short // 200)
     font = _font(max(12, short // 32))
     for d in reversed(detections):  # the best last, on top
-        colour = _colour(d.class_id)
-        box = d.box
-        pen.rectangle((box.x_min, box.y_min, box.x_max, box.y_max), outline=colour, width=line)
+        corners = (d.box.x_min, d.box.y_min, d.box.x_max, d.box.y_max)
+        pen.rectangle(corners, outline=_colour(d.class_id), width=line)
+    placed: list[Corners] = []
+    for d in detections:
         text = f"{d.label} {d.score:.2f}"
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
         pad = line + 1
-        width, height = right - left + 2 * pad, bottom - top + 2 * pad
-        # Above the box where there is room, else inside it; never off the picture.
-        x = min(max(box.x_min, 0), max(image.width - width, 0))
-        y = box.y_min - height + line if box.y_min >= height - line else box.y_min
-        y = min(y, max(image.height - height, 0))
-        pen.rectangle((x, y, x + width, y + height), fill=colour)
-        pen.text((x + pad - left, y + pad - top), text, font=font, fill=_ink(colour))
+        size = (right - left + 2 * pad, bottom - top + 2 * pad)
+        plate = _place(d.box, size, image.size, placed)
+        placed.append(plate)
+        pen.rectangle(plate, fill=_colour(d.class_id))
+        start = (plate[0] + pad - left, plate[1] + pad - top)
+        pen.text(start, text, font=font, fill=_ink(_colour(d.class_id)))
     out = io.BytesIO()
     image.save(out, format="JPEG", quality=QUALITY)
     return out.getvalue()
+
+
+def _place(
+    box: Box, size: tuple[float, float], image: tuple[int, int], placed: Sequence[Corners]
+) -> Corners:
+    """At one of the box's corners, inside the picture and, where possible, on no other label."""
+    width, height = size
+    spots = [
+        (x, y)
+        for x in (box.x_min, box.x_max - width)
+        for y in (box.y_min - height, box.y_min, box.y_max - height, box.y_max)
+        if 0 <= y <= image[1] - height
+    ]
+    plates = [
+        (left, y, left + width, y + height)
+        for x, y in spots or [(box.x_min, 0.0)]
+        for left in [min(max(x, 0.0), max(image[0] - width, 0.0))]
+    ]
+    free = (p for p in plates if not any(_overlap(p, other) for other in placed))
+    return next(free, plates[0])
+
+
+def _overlap(a: Corners, b: Corners) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 @cache

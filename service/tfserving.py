@@ -109,7 +109,7 @@ class TFServing:
         await self._channel.close()
 
     async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
-        """`picture`: JPEG or PNG bytes. Raises what ERRORS says, the backend's words as its cause."""
+        """`picture`: JPEG or PNG bytes. Raises what ERRORS says, caused by the server's words."""
         request = m.PredictRequest(model_spec=self._spec)
         image = request.inputs["image"]
         image.dtype = m.DT_STRING

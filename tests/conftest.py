@@ -1,5 +1,7 @@
 """What tests share: where the optional test data lies."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,15 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("needs ../shared/data")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one version of a small model of random numbers, named `small`."""
+    from tests.yolov4_models import export_arguments, write_model
+
+    folder = tmp_path_factory.mktemp("small")
+    command = [sys.executable, "-m", "yolov4"]
+    command += export_arguments(write_model(folder), folder / "models")
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return folder / "models"

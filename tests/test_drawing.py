@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from service.detector import Box, Detection
-from service.drawing import draw
+from service.drawing import _overlap, _place, draw
 from tests.pictures import picture
 
 
@@ -39,3 +39,17 @@ def test_a_label_at_the_border_does_not_fail(box: Box) -> None:
 
 def test_the_picture_is_shown_as_a_viewer_shows_it() -> None:
     assert Image.open(io.BytesIO(draw(picture(64, 48, orientation=6), []))).size == (48, 64)
+
+
+def test_labels_of_boxes_on_each_other_do_not_cover_each_other() -> None:
+    box = Box(100.0, 80.0, 300.0, 200.0)
+    placed: list[tuple[float, float, float, float]] = []
+    for _ in range(8):
+        plate = _place(box, (60.0, 20.0), (400, 300), placed)
+        assert not any(_overlap(plate, other) for other in placed)
+        assert plate[0] >= 0
+        assert plate[2] <= 400
+        assert plate[1] >= 0
+        assert plate[3] <= 300
+        placed.append(plate)
+    assert placed[0] == (100.0, 60.0, 160.0, 80.0)  # above the upper left corner
