@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 READY_WITHIN_S = 300  # a large model is read, warmed up and compiled for this CPU
 STOP_WITHIN_S = 40  # the gateway's own bound, and a little
@@ -32,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        return serve(options.model, options.repository, options.port)
+        with ExitStack() as exits:
+            serve(options.model, options.repository, options.port, exits)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1
@@ -44,14 +47,17 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def serve(model: str, repository: Path, port: int) -> int:
-    """Returns when told to stop; raises Failed when either process ends by itself."""
+def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn:
+    """Until told to stop, KeyboardInterrupt, or until either process ends by itself, Failed."""
     base = check_model(model, repository)
     check_port(port)
-    backend = f"127.0.0.1:{free_port()}"
+    # A socket in a folder of this user's own, for a model server takes orders from whoever reaches
+    # it; its TCP port would be open on every interface.
+    folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="detect-"))
+    backend = f"unix:{folder}/model-server"
     server = [
-        *(sys.executable, "-m", "service.model_server"),
-        f"--port={backend.rpartition(':')[2]}",
+        *(sys.executable, "-m", "service.model_server", "--port=0"),
+        f"--grpc_socket_path={backend.removeprefix('unix:')}",
         f"--model_name={model}",
         f"--model_base_path={base}",
     ]
@@ -63,28 +69,27 @@ def serve(model: str, repository: Path, port: int) -> int:
         "DETECT_PORT": str(port),
     }
     print(f"Loading {base} ...", flush=True)
-    with running(server), running(gateway, environment) as process:
-        url = f"http://localhost:{port}"
-        wait_until_ready(url, process)
-        print(
-            f"Ready. Detections of a picture, as JSON and drawn:\n"
-            f"  curl -F image=@picture.jpg {url}/detect\n"
-            f"  curl -F image=@picture.jpg '{url}/detect?format=image' -o detections.jpg\n"
-            f"API: {url}/docs  metrics: {url}/metrics  stop: Ctrl-C",
-            flush=True,
-        )
-        while True:
-            watch()
-            time.sleep(0.2)
+    exits.enter_context(running(server))
+    exits.enter_context(running(gateway, environment))
+    url = f"http://localhost:{port}"
+    wait_until_ready(url)
+    print(
+        f"Ready. Detections of a picture, as JSON and drawn:\n"
+        f"  curl -F image=@picture.jpg {url}/detect\n"
+        f"  curl -F image=@picture.jpg '{url}/detect?format=image' -o detections.jpg\n"
+        f"API: {url}/docs  metrics: {url}/metrics  stop: Ctrl-C",
+        flush=True,
+    )
+    while True:
+        watch()
+        time.sleep(0.2)
 
 
 _children: dict[str, subprocess.Popen[bytes]] = {}
 
 
 @contextmanager
-def running(
-    command: list[str], environment: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
     """A child that cannot outlive the block, nor this process, however that ends."""
     # A session of its own: the terminal's Ctrl-C reaches only this process, which ends the gateway
     # before the model server, so that requests under way are still answered.
@@ -93,13 +98,13 @@ def running(
     )
     _children[command[2]] = child
     try:
-        yield child
+        yield
     finally:
         del _children[command[2]]
         child.terminate()
         try:
             child.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # asked twice: now
             child.kill()
             child.wait()
 
@@ -138,13 +143,7 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_ready(url: str, gateway: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     reason = "no answer"
     while time.monotonic() < deadline:

@@ -15,8 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.run import free_port
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.gateway_process import GatewayProcess
 from tests.opencv_oracle import OpenCV, clipped, iou
 from tests.pictures import picture

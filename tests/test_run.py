@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.run import free_port
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
