@@ -13,7 +13,8 @@ from .detector import Timings
 from .metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-QUIET = {"/livez", "/readyz", "/metrics"}  # asked every few seconds: logged only when not 200
+# Asked every few seconds; that the backend comes and goes is an event of its own.
+QUIET = {"/livez", "/readyz", "/metrics"}
 
 
 class Observe:
@@ -56,7 +57,7 @@ class Observe:
             path = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.requests.labels(path, status).inc()
             self.metrics.request_seconds.labels(path).observe(seconds)
-            if status != 200 or path not in QUIET:
+            if path not in QUIET or status == 500:
                 logs.event(
                     "request",
                     logging.ERROR if status == 500 else logging.INFO,
