@@ -1,0 +1,1 @@
+"""The model, at build time: Darknet's files in, a SavedModel for TensorFlow Serving out."""

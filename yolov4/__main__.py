@@ -1,0 +1,115 @@
+"""The command line: `python -m yolov4 export`. What is refused costs one sentence and status 2."""
+
+import argparse
+import hashlib
+import os
+import re
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from yolov4.architecture import BUILT_IN
+from yolov4.darknet import read_cfg, read_names, read_weights
+from yolov4.network import ModelError, Network
+from yolov4.weights import count_floats
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m yolov4", description="Make servable models.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_export(commands)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except ModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser("export", help="Darknet's files -> a SavedModel")
+    export.set_defaults(run=_export)
+    export.add_argument("--name", required=True, type=_name, help="what callers will know it by")
+    export.add_argument(
+        "--cfg", required=True, help=f"a Darknet .cfg, or built in: {', '.join(BUILT_IN)}"
+    )
+    export.add_argument("--weights", required=True, type=Path, help="its .weights")
+    export.add_argument("--names", required=True, type=Path, help="its classes, one per line")
+    export.add_argument(
+        "--repository",
+        type=Path,
+        default=Path("model_repository"),
+        help="where models lie (default: %(default)s)",
+    )
+    export.add_argument(
+        "--size", type=_size, help="input pixels, 416 or 512x384 (default: what the cfg says)"
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.cfg in BUILT_IN:
+        names = read_names(options.names)
+        network = BUILT_IN[options.cfg](classes=len(names))
+    else:
+        network = read_cfg(_cfg_path(options.cfg))
+        names = read_names(options.names, network.classes)
+    if options.size:
+        network = network.resized(*options.size)
+    weights = read_weights(options.weights, network)
+    print(_summary(network), flush=True)
+
+    # Only now, because TensorFlow takes seconds to start and a mistake should be told at once.
+    # What goes wrong it raises; what it logs besides is about GPUs that an export does not use.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from yolov4.export import export
+
+    provenance = {
+        "cfg": Path(options.cfg).name,
+        "weights": options.weights.name,
+        "weights_sha256": hashlib.sha256(options.weights.read_bytes()).hexdigest(),
+    }
+    try:
+        version = export(network, weights, names, options.repository, options.name, provenance)
+    except OSError as error:
+        raise ModelError(f"cannot write {options.repository}: {error.strerror}") from error
+    print(f"written: {version}\nserve it: make run MODEL={options.name}")
+
+
+def _summary(network: Network) -> str:
+    return (
+        f"{len(network.layers)} layers, {count_floats(network):,} floats, "
+        f"{network.width}x{network.height} pixels, {network.classes} classes"
+    )
+
+
+def _cfg_path(cfg: str) -> Path:
+    path = Path(cfg)
+    if not path.exists():
+        raise ModelError(f"--cfg {cfg}: no such file, and built in are only {', '.join(BUILT_IN)}")
+    return path
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: letters, digits, '.', '_' and '-' expected, the first a letter or digit"
+        )
+    return text
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r}: 416 or 512x384 expected")
+    return int(match[1]), int(match[2] or match[1])
+
+
+if __name__ == "__main__":
+    # Left as it is, SIGTERM would end the process without the clean-up an interrupt gets.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(main())
