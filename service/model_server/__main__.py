@@ -1,0 +1,145 @@
+"""Starts and stops the model server; see the package."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from . import config
+from .flags import EXIT_FAILED, Flags, first_config, invalid, session_config
+from .manager import Manager
+from .repository import Repository
+from .servable import Servable
+from .services import ModelService, PredictionService
+
+MAX_MESSAGE_BYTES = 2**31 - 1  # model_servers/server.cc
+DRAIN_S = 10
+log = logging.getLogger(__package__)
+
+
+def build_manager(flags: argparse.Namespace, repository: Repository) -> Manager:
+    session = session_config(flags)
+
+    def load(path: Path) -> Servable:
+        return Servable(
+            path,
+            session,
+            warmup=flags.enable_model_warmup,
+            tensor_content=flags.enable_serialization_as_tensor_content,
+        )
+
+    return Manager(
+        repository,
+        load,
+        poll_wait_s=flags.file_system_poll_wait_seconds,
+        max_load_retries=flags.max_num_load_retries,
+        load_retry_interval_s=flags.load_retry_interval_micros / 1e6,
+    )
+
+
+def listen(flags: argparse.Namespace, repository: Repository) -> grpc.aio.Server:
+    """The gRPC server, bound and not yet started."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # gRPC's default on Linux lets two servers share a port and answer in turns: a left-over
+            # of yesterday must be an error, not half of the answers.
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    prediction = PredictionService(repository, flags.grpc_max_threads)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(repository), server)
+    addresses = [f"0.0.0.0:{flags.port}"] if flags.port else []
+    addresses += [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
+    if not addresses:
+        raise invalid(
+            "At least one of server_options.grpc_port or "
+            "server_options.grpc_socket_path must be set."
+        )
+    for address in addresses:
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise tf.errors.UnavailableError(
+                None, None, f"Cannot listen on {address}; is another server running there?"
+            ) from error
+    return server
+
+
+async def poll_config(path: Path, wait_s: int, repository: Repository) -> NoReturn:
+    while True:
+        await asyncio.sleep(wait_s)
+        try:
+            repository.configure(config.read(path))
+        except tf.errors.OpError as error:
+            log.error("Reading %s again failed: %s", path, error.message)
+
+
+async def serve(flags: argparse.Namespace) -> int:
+    """Until SIGTERM or SIGINT; then calls under way have `DRAIN_S`. Returns the exit code."""
+    repository = Repository(
+        labels_for_unavailable=flags.allow_version_labels_for_unavailable_models
+    )
+    repository.configure(first_config(flags))
+    manager = build_manager(flags, repository)
+    server = listen(flags, repository)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # Garbage is collected while requests are served: what is here for good, TensorFlow's own
+    # hundreds of thousands of objects, need not be looked at each time.
+    gc.freeze()
+    manager.start(lambda: loop.call_soon_threadsafe(stop.set))
+    await server.start()
+    log.info("Running gRPC ModelServer on port %s %s", flags.port, flags.grpc_socket_path)
+    polling = None
+    if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
+        wait_s = flags.model_config_file_poll_wait_seconds
+        polling = asyncio.create_task(
+            poll_config(Path(flags.model_config_file), wait_s, repository)
+        )
+    await stop.wait()
+
+    log.info("Stopping; calls under way have %s s", DRAIN_S)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # the second one ends the process at once
+    if polling:
+        polling.cancel()
+    await server.stop(DRAIN_S)
+    asked = manager.alive()
+    manager.close()
+    return 0 if asked else EXIT_FAILED
+
+
+def main() -> NoReturn:
+    flags = Flags().parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(message)s"
+    )
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    try:
+        code = asyncio.run(serve(flags))
+    except tf.errors.OpError as error:
+        log.error("Failed to start server. Error: %s", error.message)
+        sys.exit(EXIT_FAILED)
+    log.info("Stopped")
+    logging.shutdown()
+    # A load or a run that outlived the drain sits in C++ on a thread that no finalisation can end.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
