@@ -15,8 +15,8 @@ from .errors import BadPicture, TooLarge, UnsupportedMedia
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
-# On photos a score moves by at most 0.004 at 100 and by 0.04 at 95; PNG would be exact, at ten times
-# the time and twice the bytes.
+# On photos a score moves by at most 0.004 at 100 and by 0.04 at 95; PNG would be exact, at ten
+# times the time and twice the bytes.
 QUALITY = 100
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit comes first, with a sentence of its own

@@ -2,9 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
 
 import grpc
 from grpc import StatusCode as Code
@@ -19,6 +16,7 @@ from .errors import (
     Full,
     NoBackend,
 )
+from .prediction import NOT_OURS, Prediction, of_response
 
 # Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
 # to the log: it names nodes of the graph.
@@ -44,8 +42,6 @@ ERRORS: dict[Code, tuple[type[DetectError], str]] = {
     Code.ALREADY_EXISTS: (BackendFailed, "The model server failed."),
 }
 
-NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
-
 MIB = 1024 * 1024
 OPTIONS = [
     # A picture is limited at the edge, so sending is not limited again; an answer is some kilobytes
@@ -63,18 +59,6 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One picture's answer: contract 2 with N = 1. Boxes are flat: 4 x `count` floats, pixels."""
-
-    version: int
-    count: int
-    boxes: Sequence[float]
-    scores: Sequence[float]
-    classes: Sequence[int]
-    labels: Sequence[bytes]
 
 
 def target(backend: str) -> str:
@@ -125,7 +109,7 @@ class TFServing:
             raise translated(error) from error
         finally:
             self._seconds.labels(code.name).observe(time.perf_counter() - started)
-        return _prediction(response)
+        return of_response(response)
 
     async def version(self, timeout_s: float) -> int:
         """The version that answers now. Raises NoBackend where none is AVAILABLE."""
@@ -154,35 +138,3 @@ def translated(error: grpc.aio.AioRpcError) -> DetectError:
         return BackendFailed(NOT_OURS)
     kind, sentence = ERRORS[code]
     return kind(sentence)
-
-
-def _prediction(response: m.PredictResponse) -> Prediction:
-    outputs = response.outputs
-    counts = _ints(outputs["num_detections"])
-    boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
-    classes, labels = _ints(outputs["classes"]), outputs["labels"].string_val
-    count = counts[0] if len(counts) == 1 else -1
-    if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
-        raise BackendFailed(NOT_OURS)
-    return Prediction(response.model_spec.version.value, count, boxes, scores, classes, labels)
-
-
-def _floats(tensor: m.TensorProto) -> Sequence[float]:
-    """Its numbers, flat: TF Serving sends typed fields, or raw bytes where it is told to."""
-    content: bytes = tensor.tensor_content
-    if not content:
-        return cast(Sequence[float], tensor.float_val)
-    return memoryview(_whole(content)).cast("f")
-
-
-def _ints(tensor: m.TensorProto) -> Sequence[int]:
-    content: bytes = tensor.tensor_content
-    if not content:
-        return cast(Sequence[int], tensor.int_val)
-    return memoryview(_whole(content)).cast("i")
-
-
-def _whole(content: bytes) -> bytes:
-    if len(content) % 4:
-        raise BackendFailed(NOT_OURS)
-    return content

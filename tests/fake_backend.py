@@ -40,7 +40,14 @@ def answer(rows: list[Row], version: int = 3, raw: bool = False) -> Any:
             tensor.tensor_content = struct.pack(f"{len(values)}{kind}", *values)
         else:
             (tensor.float_val if kind == "f" else tensor.int_val).extend(values)
-    response.outputs["labels"].string_val.extend(row[0].encode() for row in padded)
+    labels = response.outputs["labels"]
+    words = [row[0].encode() for row in padded]
+    if raw:  # all lengths, which here are one byte each, and then all characters
+        labels.tensor_shape.dim.add(size=1)
+        labels.tensor_shape.dim.add(size=len(words))
+        labels.tensor_content = bytes(map(len, words)) + b"".join(words)
+    else:
+        labels.string_val.extend(words)
     return response
 
 

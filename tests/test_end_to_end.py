@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, free_port
-from tests.gateway_process import GatewayProcess
+from tests.gateway_process import GatewayProcess, wait_for
 from tests.opencv_oracle import OpenCV, clipped, iou
 from tests.pictures import picture
 
@@ -24,13 +24,15 @@ PHOTOS = ("dog", "horses", "person", "kite")
 
 
 @contextmanager
-def served(model: str, repository: Path, **settings: object) -> Iterator[GatewayProcess]:
+def served(
+    model: str, repository: Path, *flags: str, **settings: object
+) -> Iterator[GatewayProcess]:
     """The model behind an embedded model server behind a gateway, ready."""
     port = free_port()
     command = [
         *(sys.executable, "-m", "service.model_server"),
         *(f"--port={port}", f"--model_name={model}", f"--model_base_path={repository / model}"),
-        "--file_system_poll_wait_seconds=1",
+        *("--file_system_poll_wait_seconds=1", *flags),
     ]
     server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
@@ -205,6 +207,15 @@ def test_grey_and_cmyk_pictures_are_answered(small: GatewayProcess, mode: str) -
     assert detect(small, picture(mode=mode))["image"] == {"width": 64, "height": 48}
 
 
+def test_numbers_as_bytes_are_the_same_numbers(
+    small: GatewayProcess, small_repository: Path
+) -> None:
+    flag = "--enable_serialization_as_tensor_content"
+    with served("small", small_repository, flag) as gateway:
+        data = picture(320, 240)
+        assert detect(gateway, data) == detect(small, data)
+
+
 def test_an_unknown_model_and_version_are_said(small: GatewayProcess) -> None:
     backend = str(small._settings["backend"])
     with GatewayProcess(backend=backend, model_name="nobody") as gateway:
@@ -214,6 +225,7 @@ def test_an_unknown_model_and_version_are_said(small: GatewayProcess) -> None:
         ):
             assert response.status_code == 503
             assert "does not serve this model or version" in response.json()["detail"]
+        wait_for(lambda: gateway.log("request"))
         line = gateway.log("request")[-1]
         assert line["cause"] == "Servable not found for request: Latest(nobody)"
     with GatewayProcess(backend=backend, model_name="small", model_version=9) as gateway:

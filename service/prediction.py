@@ -1,0 +1,77 @@
+"""The model server's answer for one picture: contract 2's tensors as numbers and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import prod
+from typing import cast
+
+from . import messages as m
+from .errors import BackendFailed
+
+NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One picture's answer: contract 2 with N = 1. Boxes are flat: 4 x `count` floats, pixels."""
+
+    version: int
+    count: int
+    boxes: Sequence[float]
+    scores: Sequence[float]
+    classes: Sequence[int]
+    labels: Sequence[bytes]
+
+
+def of_response(response: m.PredictResponse) -> Prediction:
+    """Raises BackendFailed where the outputs are not those of one picture."""
+    outputs = response.outputs
+    counts = _ints(outputs["num_detections"])
+    boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
+    classes, labels = _ints(outputs["classes"]), _strings(outputs["labels"])
+    count = counts[0] if len(counts) == 1 else -1
+    if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
+        raise BackendFailed(NOT_OURS)
+    return Prediction(response.model_spec.version.value, count, boxes, scores, classes, labels)
+
+
+def _floats(tensor: m.TensorProto) -> Sequence[float]:
+    """Its numbers, flat: TF Serving sends typed fields, or raw bytes where it is told to."""
+    content: bytes = tensor.tensor_content
+    if not content:
+        return cast(Sequence[float], tensor.float_val)
+    return memoryview(_whole(content)).cast("f")
+
+
+def _ints(tensor: m.TensorProto) -> Sequence[int]:
+    content: bytes = tensor.tensor_content
+    if not content:
+        return cast(Sequence[int], tensor.int_val)
+    return memoryview(_whole(content)).cast("i")
+
+
+def _strings(tensor: m.TensorProto) -> Sequence[bytes]:
+    """As bytes, strings come as all lengths (varints) and then all characters."""
+    content: bytes = tensor.tensor_content
+    if not content:
+        return cast(Sequence[bytes], tensor.string_val)
+    lengths, at = [], 0
+    for _ in range(min(prod(dim.size for dim in tensor.tensor_shape.dim), len(content))):
+        length = shift = 0
+        while content[at : at + 1] >= b"\x80":
+            length |= (content[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+        length |= ord(content[at : at + 1] or b"\0") << shift
+        lengths.append(length)
+        at += 1
+    if at + sum(lengths) != len(content):
+        raise BackendFailed(NOT_OURS)
+    ends = list(accumulate(lengths, initial=at))
+    return [content[begin:end] for begin, end in pairwise(ends)]
+
+
+def _whole(content: bytes) -> bytes:
+    if len(content) % 4:
+        raise BackendFailed(NOT_OURS)
+    return content
