@@ -1,4 +1,4 @@
-"""The command line: `python -m yolov4 export`. What is refused costs one sentence and status 2."""
+"""The command line: `python -m yolov4 export` and `download`. What is refused costs one sentence and status 2."""
 
 import argparse
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from yolov4.architecture import BUILT_IN
 from yolov4.darknet import read_cfg, read_names, read_weights
+from yolov4.download import COCO_NAMES, WEIGHTS, download
 from yolov4.network import ModelError, Network
 from yolov4.weights import count_floats
 
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m yolov4", description="Make servable models.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_export(commands)
+    _add_download(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -47,6 +49,26 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     export.add_argument(
         "--size", type=_size, help="input pixels, 416 or 512x384 (default: what the cfg says)"
+    )
+
+
+def _add_download(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("download", help="the official COCO weights")
+    command.set_defaults(run=_download)
+    command.add_argument("model", choices=WEIGHTS)
+    command.add_argument(
+        "--to", type=Path, default=Path("weights"), help="a folder (default: %(default)s)"
+    )
+
+
+def _download(options: argparse.Namespace) -> None:
+    weights = options.to / f"{options.model}.weights"
+    names = options.to / "coco.names"
+    download(WEIGHTS[options.model], weights)
+    names.write_text("\n".join(COCO_NAMES) + "\n", encoding="utf-8")
+    print(
+        f"downloaded and checked: {weights}\nmake it a model: make model NAME={options.model} "
+        f"CFG={options.model} WEIGHTS={weights} NAMES={names}"
     )
 
 
