@@ -1,4 +1,4 @@
-"""The command line: `python -m yolov4 export` and `download`. What is refused costs one sentence and status 2."""
+"""The command line, `python -m yolov4`. What is refused costs one sentence and status 2."""
 
 import argparse
 import hashlib
