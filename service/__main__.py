@@ -56,6 +56,7 @@ def main() -> int:
         loop="uvloop",
         http="httptools",
         ws="none",
+        proxy_headers=False,  # nothing here asks who the client is
         log_config=None,
         access_log=False,
         server_header=False,

@@ -19,6 +19,7 @@ from . import drawing, errors, logs, problems, schema, uploads
 from .detector import Detector, Timings
 from .metrics import Metrics
 from .observe import Observe
+from .routing import DirectRoute
 from .settings import Settings
 from .tfserving import TFServing
 
@@ -122,7 +123,7 @@ class Gateway:
         try:
             return await self.detector.detect(data, query.query(), timings)
         except errors.DetectError as error:
-            self.metrics.rejected.labels(problems.slug(error)).inc()
+            self.metrics.rejected(problems.slug(error)).inc()
             raise
 
     async def livez(self) -> Response:
@@ -155,6 +156,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         lifespan=gateway.lifespan,
         middleware=[Middleware(Observe, metrics=gateway.metrics)],
     )
+    app.router.route_class = DirectRoute
     problems.install(app)
     every = schema.problems(400, 413, 415, 422, 503, 504)
     detections = {"model": schema.Detections, "content": {"image/jpeg": {}}}

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from . import image
 from .admission import Admission
@@ -12,8 +12,7 @@ from .metrics import Metrics
 from .settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """Corners in pixels of the picture as shown, inside it."""
 
     x_min: float
@@ -22,8 +21,7 @@ class Box:
     y_max: float
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(NamedTuple):
     """`score`: objectness x class score, 0 to 1. `class_id`: the label's index in the model."""
 
     label: str
@@ -116,7 +114,7 @@ class Detector:
         )
         self._metrics.images.inc()
         for detection in result.detections:
-            self._metrics.detections.labels(detection.label).inc()
+            self._metrics.detections(detection.label).inc()
         return result
 
     async def ready(self) -> int:

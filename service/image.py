@@ -6,7 +6,6 @@ side, and WebP, is decoded here and handed on as an upright JPEG. All else goes 
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -55,7 +54,7 @@ def read_header(data: bytes, max_pixels: int) -> Header:
     if not data:
         raise BadPicture("The picture is empty (0 bytes).")
     try:
-        with warnings.catch_warnings(action="ignore"), _open(data) as image:
+        with _open(data) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
             width, height = image.size
             has_exif = "exif" in image.info or kind == "PNG"
@@ -109,7 +108,7 @@ def upright(data: bytes) -> Picture:
 def decode(data: bytes) -> Image.Image:
     """The picture as a viewer shows it, RGB. Raises BadPicture where the pixels are damaged."""
     try:
-        with warnings.catch_warnings(action="ignore"), _open(data) as image:
+        with _open(data) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
     except PILLOW_ERRORS as error:
         raise BadPicture("The picture's data is damaged or ends early.") from error

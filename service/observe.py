@@ -1,9 +1,9 @@
 """Around every request: its id, its timings, its count in the metrics, its line in the log."""
 
 import logging
+import os
 import re
 import time
-import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +31,7 @@ class Observe:
         started = time.perf_counter()
         status = 500
         asked_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = asked_id if REQUEST_ID.fullmatch(asked_id) else uuid.uuid4().hex
+        request_id = asked_id if REQUEST_ID.fullmatch(asked_id) else os.urandom(16).hex()
         state = scope.setdefault("state", {})
         timings: Timings = state.setdefault("timings", Timings())
         state["request_id"] = request_id
@@ -55,8 +55,8 @@ class Observe:
         finally:
             seconds = time.perf_counter() - started
             path = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.requests.labels(path, status).inc()
-            self.metrics.request_seconds.labels(path).observe(seconds)
+            self.metrics.requests(path, status).inc()
+            self.metrics.request_seconds(path).observe(seconds)
             if path not in QUIET or status == 500:
                 logs.event(
                     "request",

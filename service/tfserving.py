@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import grpc
 from grpc import StatusCode as Code
@@ -70,7 +71,9 @@ def target(backend: str) -> str:
 class TFServing:
     """Make it inside the running event loop; close it there."""
 
-    def __init__(self, backend: str, name: str, version: int | None, seconds: Histogram) -> None:
+    def __init__(
+        self, backend: str, name: str, version: int | None, seconds: Callable[..., Histogram]
+    ) -> None:
         self.backend = backend
         self.name = name
         self._spec = m.ModelSpec(name=name, signature_name="serving_default")
@@ -108,7 +111,7 @@ class TFServing:
             code = error.code()
             raise translated(error) from error
         finally:
-            self._seconds.labels(code.name).observe(time.perf_counter() - started)
+            self._seconds(code.name).observe(time.perf_counter() - started)
         return of_response(response)
 
     async def version(self, timeout_s: float) -> int:

@@ -22,12 +22,13 @@ SERVICE = {
     "detector": {"image", "admission", "metrics", "settings"},
     "drawing": {"detector", "image"},
     "uploads": {"errors", "image", "settings"},
+    "routing": set(),
     "schema": {"detector", "image"},
     "problems": {"errors"},
     "observe": {"detector", "logs", "metrics"},
     "app": {
         *("detector", "drawing", "errors", "logs", "metrics", "observe", "problems"),
-        *("schema", "settings", "tfserving", "uploads"),
+        *("schema", "routing", "settings", "tfserving", "uploads"),
     },
     "__main__": {"app", "logs", "settings"},
     "run": set(),
@@ -35,8 +36,8 @@ SERVICE = {
 # Foreign packages that only these modules of the gateway may know.
 DOORS = {
     "grpc": {"tfserving"},
-    "fastapi": {"app", "problems"},
-    "starlette": {"app", "problems", "observe", "uploads"},
+    "fastapi": {"app", "problems", "routing"},
+    "starlette": {"app", "problems", "observe", "routing", "uploads"},
     "uvicorn": {"__main__"},
     "PIL": {"image", "drawing"},
     "tensorflow_serving": {"messages"},

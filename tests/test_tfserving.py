@@ -22,7 +22,7 @@ def call(
     seconds = Histogram("seconds", "", ["code"], registry=registry)
 
     async def run() -> Any:
-        serving = TFServing(backend, "yolov4", version, seconds)
+        serving = TFServing(backend, "yolov4", version, seconds.labels)
         try:
             return await use(serving)
         finally:
