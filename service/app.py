@@ -1,6 +1,7 @@
 """The gateway's HTTP: routes, and what lives as long as it does."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,10 @@ class Gateway:
         )
         self.detector = Detector(backend, settings, self.metrics)
         watcher = asyncio.create_task(self._watch())
+        # What is here now is here for good: collections need not look at it, nor come so often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000)
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import BadPicture, TooLarge, UnsupportedMedia
+from .jpeg import size_and_orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
@@ -51,22 +52,28 @@ class Header:
 
 def read_header(data: bytes, max_pixels: int) -> Header:
     """Raises BadPicture, UnsupportedMedia or TooLarge; decodes no pixel."""
+    plain = size_and_orientation(data)
+    header = Header("JPEG", *plain) if plain else _pillow_header(data)
+    pixels = header.width * header.height
+    if pixels > max_pixels:
+        raise TooLarge(
+            f"The picture has {header.width} x {header.height} = {pixels} pixels;"
+            f" the limit is {max_pixels}."
+        )
+    return header
+
+
+def _pillow_header(data: bytes) -> Header:
     if not data:
         raise BadPicture("The picture is empty (0 bytes).")
     try:
         with _open(data) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
-            width, height = image.size
             has_exif = "exif" in image.info or kind == "PNG"
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+            return Header(kind, *image.size, orientation if orientation in range(1, 9) else 1)
     except PILLOW_ERRORS as error:
         raise BadPicture(f"The picture's header is damaged ({len(data)} bytes).") from error
-    if width * height > max_pixels:
-        raise TooLarge(
-            f"The picture has {width} x {height} = {width * height} pixels;"
-            f" the limit is {max_pixels}."
-        )
-    return Header(kind, width, height, orientation if orientation in range(1, 9) else 1)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -17,7 +17,7 @@ from .errors import (
     Full,
     NoBackend,
 )
-from .prediction import NOT_OURS, Prediction, of_response
+from .prediction import NOT_OURS, Prediction, of_response, request_maker
 
 # Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
 # to the log: it names nodes of the graph.
@@ -79,11 +79,12 @@ class TFServing:
         self._spec = m.ModelSpec(name=name, signature_name="serving_default")
         if version is not None:
             self._spec.version.value = version
+        self._request = request_maker(self._spec)
         self._seconds = seconds
         self._channel = grpc.aio.insecure_channel(target(backend), options=OPTIONS)
         self._predict = self._channel.unary_unary(
             "/tensorflow.serving.PredictionService/Predict",
-            request_serializer=m.PredictRequest.SerializeToString,
+            request_serializer=None,
             response_deserializer=m.PredictResponse.FromString,
         )
         self._status = self._channel.unary_unary(
@@ -97,11 +98,7 @@ class TFServing:
 
     async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
         """`picture`: JPEG or PNG bytes. Raises what ERRORS says, caused by the server's words."""
-        request = m.PredictRequest(model_spec=self._spec)
-        image = request.inputs["image"]
-        image.dtype = m.DT_STRING
-        image.tensor_shape.dim.add().size = 1
-        image.string_val.append(picture)
+        request = self._request(picture)
         started = time.perf_counter()
         code = Code.CANCELLED
         try:

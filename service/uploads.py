@@ -78,15 +78,14 @@ async def _form(
         parser = PushMultipartParser(
             options.get("boundary", ""), max_segment_size=part_limit, max_segment_count=most + 1
         )
-        async for chunk in _limited(request, limit):
-            if not chunk:
-                continue
-            for event in parser.parse(chunk):
-                if isinstance(event, MultipartSegment):
-                    _check(event, len(pictures), most)
-                    pictures.append([])
-                elif event:
-                    pictures[-1].append(bytes(event))
+        # Parsed at once, not as it arrives: that would copy every picture once more.
+        body = b"".join([chunk async for chunk in _limited(request, limit)])
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                _check(event, len(pictures), most)
+                pictures.append([])
+            elif event:
+                pictures[-1].append(bytes(event))
         parser.close()
     except ParserLimitReached as error:
         raise TooLarge(

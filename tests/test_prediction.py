@@ -7,7 +7,7 @@ import pytest
 
 from service import messages as m
 from service.errors import BackendFailed
-from service.prediction import _strings, of_response
+from service.prediction import _strings, of_response, request_maker
 from tests.fake_backend import DOG, answer
 
 
@@ -45,3 +45,19 @@ def _odd_content(name: str) -> Any:
 def test_an_answer_that_is_not_detections_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(BackendFailed, match="make model"):
         of_response(make())
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 300_000])
+@pytest.mark.parametrize("version", [None, 3])
+def test_a_request_is_what_the_message_classes_make(size: int, version: int | None) -> None:
+    picture = bytes(i % 251 for i in range(size))
+    spec = m.ModelSpec(name="yolov4", signature_name="serving_default")
+    if version:
+        spec.version.value = version
+    request = m.PredictRequest.FromString(request_maker(spec)(picture))
+    expected = m.PredictRequest(model_spec=spec)
+    tensor = expected.inputs["image"]
+    tensor.dtype = m.DT_STRING
+    tensor.tensor_shape.dim.add(size=1)
+    tensor.string_val.append(picture)
+    assert request == expected
