@@ -1,5 +1,6 @@
 """`python -m service`: the gateway's process. Settings come from the environment."""
 
+import ctypes
 import socket
 import sys
 import time
@@ -9,7 +10,9 @@ import uvicorn
 
 from . import logs
 from .app import Gateway, create_app
-from .settings import Settings, SettingsError
+from .settings import MIB, Settings, SettingsError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Server(uvicorn.Server):
@@ -38,7 +41,19 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def keep_freed_memory() -> None:
+    """Uploads come and go: glibc would give their pages back and ask for them again each time.
+
+    At most 32 MiB stay; it saves about 5 % of a request's CPU (`make bench-gateway`).
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc; musl has none, and does not need it
+        libc.mallopt(M_MMAP_THRESHOLD, 4 * MIB)
+        libc.mallopt(M_TRIM_THRESHOLD, 32 * MIB)
+
+
 def main() -> int:
+    keep_freed_memory()
     logs.configure()
     try:
         settings = Settings.load()
