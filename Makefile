@@ -18,6 +18,8 @@ run: .venv/run ## serve MODEL= on PORT=, model server and gateway together, unti
 	@exec $(BIN)/python -m service.run --model $(MODEL) --port $(PORT)
 
 model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=]: Darknet's files to model_repository/NAME
+	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" -a -n "$(NAMES)" || \
+		{ echo "make model NAME=voc CFG=net.cfg WEIGHTS=net.weights NAMES=net.names [SIZE=416]"; exit 2; }
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
 		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE))
 
@@ -39,7 +41,7 @@ format: .venv/dev ## what ruff can mend
 venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 
 bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
-	$(BIN)/python -m loadtest.gateway_bench
+	$(BIN)/python -m loadtest.gateway_bench $(ARGS)
 
 lock: .venv/dev ## the newest versions that requirements/*.in allow
 	for name in run dev; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
