@@ -1,7 +1,9 @@
 # `make run` and `make test` need nothing but Python 3.11 (or newer) and the package index.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PYTHON310 ?= $(shell command -v python3.10 || ls -d $(HOME)/.pyenv/versions/3.10.*/bin/python3.10 2>/dev/null | tail -n 1)
+# The first that runs: a name on the PATH may be a version manager's stand-in for nothing.
+first = $(shell for p in $(1); do $$p --version >/dev/null 2>&1 && echo $$p && break; done)
+PYTHON ?= $(call first,python3.11 python3)
+PYTHON310 ?= $(call first,python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)
 BIN := .venv/bin
 
 MODEL ?= yolov4
