@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from itertools import repeat
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from . import drawing, errors, logs, problems, schema, uploads
-from .detector import Detector, Timings
+from .detector import Detector, Result, Timings
 from .metrics import Metrics
 from .observe import Observe
 from .routing import DirectRoute
@@ -108,9 +109,12 @@ class Gateway:
         timings.add("upload", perf_counter() - started)
         request.state.fields["pictures"] = len(pictures)
         request.state.fields["bytes"] = sum(map(len, pictures))
+        parts = [Timings() for _ in pictures]
         results = await asyncio.gather(
-            *(self._counted(data, query, timings) for data in pictures), return_exceptions=True
+            *map(self._counted, pictures, repeat(query), parts), return_exceptions=True
         )
+        for part in parts:  # at the same time, so the longest counts
+            timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
         if all(isinstance(r, errors.Unavailable | errors.DeadlineExceeded) for r in results):
             assert isinstance(results[0], errors.DetectError)
             raise results[0]
@@ -124,7 +128,7 @@ class Gateway:
                 contents.append(schema.detections(self.settings.model_name, result))
         return Response(to_json({"results": contents}), media_type="application/json")
 
-    async def _counted(self, data: bytes, query: schema.BatchQuery, timings: Timings) -> Any:
+    async def _counted(self, data: bytes, query: schema.BatchQuery, timings: Timings) -> Result:
         try:
             return await self.detector.detect(data, query.query(), timings)
         except errors.DetectError as error:
@@ -149,7 +153,8 @@ class Gateway:
 
 
 def _asks_for_jpeg(request: Request) -> bool:
-    return "image/jpeg" in request.headers.get("accept", "")
+    accept = request.headers.get("accept", "")
+    return "image/jpeg" in accept and "application/json" not in accept
 
 
 def create_app(gateway: Gateway) -> FastAPI:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from . import image
 from .admission import Admission
+from .errors import TooLarge
 from .metrics import Metrics
 from .settings import Settings
 
@@ -49,21 +50,17 @@ class Result:
     detections: list[Detection]
 
 
-class Prediction(Protocol):
-    """One picture's answer, best first; boxes are flat, four numbers each, in pixels, unclipped."""
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A backend's answer, best first. Boxes are flat: four floats for each of `count`, in pixels
+    of the picture it was sent, not clipped."""
 
-    @property
-    def version(self) -> int: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def boxes(self) -> Sequence[float]: ...
-    @property
-    def scores(self) -> Sequence[float]: ...
-    @property
-    def classes(self) -> Sequence[int]: ...
-    @property
-    def labels(self) -> Sequence[bytes]: ...
+    version: int
+    count: int
+    boxes: Sequence[float]
+    scores: Sequence[float]
+    classes: Sequence[int]
+    labels: Sequence[bytes]
 
 
 class Backend(Protocol):
@@ -93,6 +90,9 @@ class Detector:
         """One picture's detections. Raises errors.DetectError, and nothing is left behind."""
         deadline = time.perf_counter() + self._settings.deadline_s
         self._metrics.upload_bytes.observe(len(data))
+        limit = self._settings.max_upload_bytes
+        if len(data) > limit:
+            raise TooLarge(f"The picture has {len(data)} bytes; the limit is {limit}.")
         header = image.read_header(data, self._settings.max_pixels)
         if header.as_is:
             picture = image.Picture(data, header.width, header.height)

@@ -1,27 +1,15 @@
 """One picture's request to the model server and its answer: contract 2 as bytes and numbers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import prod
 from typing import cast
 
 from . import messages as m
+from .detector import Prediction
 from .errors import BackendFailed
 
 NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One picture's answer: contract 2 with N = 1. Boxes are flat: 4 x `count` floats, pixels."""
-
-    version: int
-    count: int
-    boxes: Sequence[float]
-    scores: Sequence[float]
-    classes: Sequence[int]
-    labels: Sequence[bytes]
 
 
 def request_maker(spec: m.ModelSpec) -> Callable[[bytes], bytes]:

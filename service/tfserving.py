@@ -9,6 +9,7 @@ from grpc import StatusCode as Code
 from prometheus_client import Histogram
 
 from . import messages as m
+from .detector import Prediction
 from .errors import (
     BackendFailed,
     BadPicture,
@@ -17,7 +18,7 @@ from .errors import (
     Full,
     NoBackend,
 )
-from .prediction import NOT_OURS, Prediction, of_response, request_maker
+from .prediction import NOT_OURS, of_response, request_maker
 
 # Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
 # to the log: it names nodes of the graph.
@@ -49,9 +50,10 @@ OPTIONS = [
     # of boxes, and one of megabytes is another model's raw tensors.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 1 * MIB),
-    # A server that comes back is found within a second, not within gRPC's two minutes.
+    # A server that comes back is found within a second, not within gRPC's two minutes. The "min" is
+    # how long one attempt may take, handshake included.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A machine that vanished is noticed while a call waits for it. Servers punish pings on idle
     # connections, so there are none.

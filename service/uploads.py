@@ -46,13 +46,9 @@ async def several(request: Request, settings: Settings) -> list[bytes]:
             f"Content-Type is {media_type or 'missing'!r}; send {FORM} with parts named {PART!r}"
             " (curl -F image=@a.jpg -F image=@b.jpg)."
         )
-    return await _form(
-        request,
-        options,
-        settings.max_batch_bytes,
-        settings.max_upload_bytes,
-        settings.max_batch_pictures,
-    )
+    # Whether one of them is too large is that one's trouble alone: the detector says so.
+    limit = settings.max_batch_bytes
+    return await _form(request, options, limit, limit, settings.max_batch_pictures)
 
 
 async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:

@@ -142,6 +142,8 @@ def test_format_outranks_accept(gateway: GatewayProcess) -> None:
     headers = {"accept": "image/jpeg"}
     response = gateway.http.post("/detect?format=json", files=form(picture()), headers=headers)
     assert response.json() == EXPECTED
+    both = {"accept": "application/json, image/jpeg"}
+    assert gateway.http.post("/detect", files=form(picture()), headers=both).json() == EXPECTED
 
 
 def test_request_id_is_echoed_or_made(gateway: GatewayProcess) -> None:
@@ -309,6 +311,22 @@ def test_a_batch_keeps_its_order_and_a_bad_picture_costs_only_itself(
     assert second["error"]["status"] == 400
     assert second["error"]["request_id"] == response.headers["x-request-id"]
     assert third["image"] == {"width": 48, "height": 64}
+
+
+def test_a_picture_too_large_costs_only_itself_too(gateway: GatewayProcess) -> None:
+    files = form(picture(), picture() + b"x" * LIMIT)
+    first, second = gateway.http.post("/detect/batch", files=files).json()["results"]
+    assert first == EXPECTED
+    assert second["error"]["status"] == 413
+    assert f"the limit is {LIMIT}" in second["error"]["detail"]
+
+
+def test_the_timing_of_a_batch_is_no_sum(gateway: GatewayProcess, backend: FakeBackend) -> None:
+    backend.delay_s = 0.1
+    response = gateway.http.post("/detect/batch", files=form(*[picture()] * 3))
+    backend.delay_s = 0
+    parts = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
+    assert 100 <= float(parts["backend"]) <= float(parts["total"])
 
 
 def test_batch_limits(gateway: GatewayProcess) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from service import errors
 from service import messages as m
-from service.prediction import Prediction
+from service.detector import Prediction
 from service.tfserving import ERRORS, TFServing, target
 from tests.fake_backend import CAT, DOG, FakeBackend, Refuse, answer
 
