@@ -1,9 +1,10 @@
 """Every setting of the gateway: name, default, unit, sentence. Read once from the environment."""
 
+import ipaddress
 import os
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "DETECT_"
@@ -59,6 +60,22 @@ class Settings(BaseSettings):
     keep_alive_s: Count = Field(
         75, description="Seconds an idle connection stays open; longer than the load balancer's."
     )
+
+    @field_validator("backend")
+    @classmethod
+    def _several_are_addresses(cls, backend: str) -> str:
+        several = [one.strip() for one in backend.split(",")]
+        for one in several if len(several) > 1 else []:
+            host, _, port = one.rpartition(":")
+            try:
+                ipaddress.IPv4Address(host)
+                int(port)
+            except ValueError:
+                raise ValueError(
+                    f"of several targets each must be ip:port, and {one!r} is not; one name with"
+                    " several addresses is dns:///name:port"
+                ) from None
+        return backend
 
     @classmethod
     def load(cls) -> "Settings":

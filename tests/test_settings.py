@@ -35,6 +35,15 @@ def test_a_value_that_cannot_be_used_names_variable_and_reason(
     assert second == "DETECT_DEADLINE_S='0': Input should be greater than 0"
 
 
+def test_several_backends_are_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for good in ("model-server:8500", "dns:///models:8500", "10.0.0.1:8500, 10.0.0.2:8500"):
+        monkeypatch.setenv("DETECT_BACKEND", good)
+        assert Settings.load().backend == good
+    monkeypatch.setenv("DETECT_BACKEND", "10.0.0.1:8500,models:8500")
+    with pytest.raises(SettingsError, match="'models:8500' is not; one name with several"):
+        Settings.load()
+
+
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECT_PROT", "1")
     monkeypatch.setenv("DETECT_HOST", "::")

@@ -13,6 +13,7 @@ from yolov4.architecture import BUILT_IN
 from yolov4.darknet import read_cfg, read_names, read_weights
 from yolov4.download import COCO_NAMES, WEIGHTS, download
 from yolov4.network import ModelError, Network
+from yolov4.train.command import add_train
 from yolov4.weights import count_floats
 
 
@@ -20,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m yolov4", description="Make servable models.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_export(commands)
+    add_train(commands)
     _add_download(commands)
     options = parser.parse_args(arguments)
     try:
