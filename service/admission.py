@@ -27,6 +27,8 @@ class Admission:
         return _Place(self, budget_s)
 
     async def enter(self, budget_s: float) -> None:
+        if budget_s <= 0:
+            raise DeadlineExceeded("No time was left to ask the model server.")
         if self._free.locked():
             await self._wait(budget_s)
         else:

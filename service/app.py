@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from itertools import repeat
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from . import drawing, errors, logs, problems, schema, uploads
-from .detector import Detector, Result, Timings
+from .detector import Detector, Result, Timings, in_thread
 from .metrics import Metrics
 from .observe import Observe
 from .routing import DirectRoute
@@ -66,10 +65,11 @@ class Gateway:
         while True:
             try:
                 now = f"version {await self.detector.ready()} of {self.settings.model_name} answers"
+                cause = None
             except errors.DetectError as error:
-                now = str(error)
+                now, cause = str(error), problems.cause(error)
             if now != before:
-                logs.event("backend", backend=self.settings.backend, status=now)
+                logs.event("backend", backend=self.settings.backend, status=now, cause=cause)
             before = now
             await asyncio.sleep(self.settings.ready_interval_s)
 
@@ -81,20 +81,18 @@ class Gateway:
         timings: Timings = request.state.timings
         started = perf_counter()
         data = await uploads.one(request, self.settings)
-        timings.add("upload", perf_counter() - started)
+        deadline = timings.since(started, "upload") + self.settings.deadline_s
         fields = request.state.fields
         fields["bytes"] = len(data)
-        result = await self._counted(data, query, timings)
+        result = await self._counted(data, query, deadline, timings)
         fields["detections"] = len(result.detections)
         fields["version"] = result.version
-        if query.format is schema.Format.json or (
-            query.format is None and not _asks_for_jpeg(request)
-        ):
+        if not schema.wants_image(query.format, request.headers.get("accept", "")):
             content = schema.detections(self.settings.model_name, result)
             return Response(to_json(content), media_type="application/json")
         started = perf_counter()
-        drawn = await asyncio.to_thread(drawing.draw, data, result.detections)
-        timings.add("draw", perf_counter() - started)
+        drawn = await in_thread(deadline, drawing.draw, data, result.detections)
+        timings.since(started, "draw")
         return Response(drawn, media_type="image/jpeg")
 
     async def detect_batch(
@@ -106,13 +104,20 @@ class Gateway:
         timings: Timings = request.state.timings
         started = perf_counter()
         pictures = await uploads.several(request, self.settings)
-        timings.add("upload", perf_counter() - started)
-        request.state.fields["pictures"] = len(pictures)
-        request.state.fields["bytes"] = sum(map(len, pictures))
+        timings.since(started, "upload")
+        fields = request.state.fields
+        fields["pictures"] = len(pictures)
+        fields["bytes"] = sum(map(len, pictures))
+        # One batch never fills the queue, nor stands whole before everybody else's pictures.
+        window = asyncio.Semaphore(max(1, self.settings.max_in_flight // 2))
+
+        async def one(data: bytes, part: Timings) -> Result:
+            async with window:
+                deadline = perf_counter() + self.settings.deadline_s
+                return await self._counted(data, query, deadline, part)
+
         parts = [Timings() for _ in pictures]
-        results = await asyncio.gather(
-            *map(self._counted, pictures, repeat(query), parts), return_exceptions=True
-        )
+        results = await asyncio.gather(*map(one, pictures, parts), return_exceptions=True)
         for part in parts:  # at the same time, so the longest counts
             timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
         if all(isinstance(r, errors.Unavailable | errors.DeadlineExceeded) for r in results):
@@ -122,15 +127,18 @@ class Gateway:
         for result in results:
             if isinstance(result, errors.DetectError):
                 contents.append({"error": problems.of_error(request, result)})
+                fields["failed"] = fields.get("failed", 0) + 1
             elif isinstance(result, BaseException):
                 raise result
             else:
                 contents.append(schema.detections(self.settings.model_name, result))
         return Response(to_json({"results": contents}), media_type="application/json")
 
-    async def _counted(self, data: bytes, query: schema.BatchQuery, timings: Timings) -> Result:
+    async def _counted(
+        self, data: bytes, query: schema.BatchQuery, deadline: float, timings: Timings
+    ) -> Result:
         try:
-            return await self.detector.detect(data, query.query(), timings)
+            return await self.detector.detect(data, query.query(), deadline, timings)
         except errors.DetectError as error:
             self.metrics.rejected(problems.slug(error)).inc()
             raise
@@ -150,11 +158,6 @@ class Gateway:
     async def show_metrics(self) -> Response:
         """Prometheus."""
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _asks_for_jpeg(request: Request) -> bool:
-    accept = request.headers.get("accept", "")
-    return "image/jpeg" in accept and "application/json" not in accept
 
 
 def create_app(gateway: Gateway) -> FastAPI:

@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from . import image
 from .admission import Admission
-from .errors import TooLarge
+from .errors import DeadlineExceeded, TooLarge
 from .metrics import Metrics
 from .settings import Settings
+
+Done = TypeVar("Done")
 
 
 class Box(NamedTuple):
@@ -76,6 +78,22 @@ class Timings(dict[str, float]):
     def add(self, part: str, seconds: float) -> None:
         self[part] = self.get(part, 0.0) + seconds
 
+    def since(self, started: float, part: str) -> float:
+        """Adds what has passed since `started`; returns the time now, `time.perf_counter()`."""
+        now = time.perf_counter()
+        self.add(part, now - started)
+        return now
+
+
+async def in_thread(deadline: float, work: Callable[..., Done], *arguments: Any) -> Done:
+    """`work` off the event loop; what has not begun when the deadline passes never will."""
+    try:
+        return await asyncio.wait_for(
+            asyncio.to_thread(work, *arguments), deadline - time.perf_counter()
+        )
+    except TimeoutError as error:
+        raise DeadlineExceeded("The picture could not be worked on in time.") from error
+
 
 class Detector:
     def __init__(self, backend: Backend, settings: Settings, metrics: Metrics) -> None:
@@ -86,26 +104,26 @@ class Detector:
             settings.max_in_flight, settings.max_queue, metrics.in_flight, metrics.queue_length
         )
 
-    async def detect(self, data: bytes, query: Query, timings: Timings) -> Result:
-        """One picture's detections. Raises errors.DetectError, and nothing is left behind."""
-        deadline = time.perf_counter() + self._settings.deadline_s
+    async def detect(self, data: bytes, query: Query, deadline: float, timings: Timings) -> Result:
+        """One picture's detections. Raises errors.DetectError, and nothing is left behind.
+
+        `deadline`: the `time.perf_counter()` after which nobody waits any more.
+        """
         self._metrics.upload_bytes.observe(len(data))
         limit = self._settings.max_upload_bytes
         if len(data) > limit:
             raise TooLarge(f"The picture has {len(data)} bytes; the limit is {limit}.")
         header = image.read_header(data, self._settings.max_pixels)
-        if header.as_is:
-            picture = image.Picture(data, header.width, header.height)
-        else:
-            started = time.perf_counter()
-            picture = await asyncio.to_thread(image.upright, data)
-            timings.add("upright", time.perf_counter() - started)
         queued = time.perf_counter()
         async with self._admission.place(deadline - queued):
             called = time.perf_counter()
             timings.add("queue", called - queued)
+            picture = image.Picture(data, header.width, header.height)
+            if not header.as_is:
+                picture = await in_thread(deadline, image.upright, data)
+                called = timings.since(called, "upright")
             prediction = await self._backend.predict(picture.data, deadline - called)
-            timings.add("backend", time.perf_counter() - called)
+            timings.since(called, "backend")
         result = Result(
             prediction.version,
             picture.width,

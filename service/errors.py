@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of this domain; which HTTP status each becomes is app.py's table.
+"""What can go wrong, in the words of this domain; problems.py says which HTTP status each is.
 
 DetectError
 ├── BadPicture            not a picture that can be decoded

@@ -8,7 +8,7 @@ import io
 import struct
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import BadPicture, TooLarge, UnsupportedMedia
 from .jpeg import size_and_orientation
@@ -21,6 +21,17 @@ QUALITY = 100
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit comes first, with a sentence of its own
 Image.preinit()
+
+# What makes a picture of each EXIF orientation upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # What Pillow raises on damaged headers and data; anything else is a bug and shows as one.
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error)
@@ -52,8 +63,7 @@ class Header:
 
 def read_header(data: bytes, max_pixels: int) -> Header:
     """Raises BadPicture, UnsupportedMedia or TooLarge; decodes no pixel."""
-    plain = size_and_orientation(data)
-    header = Header("JPEG", *plain) if plain else _pillow_header(data)
+    header = _header(data)
     pixels = header.width * header.height
     if pixels > max_pixels:
         raise TooLarge(
@@ -63,14 +73,22 @@ def read_header(data: bytes, max_pixels: int) -> Header:
     return header
 
 
+def _header(data: bytes) -> Header:
+    plain = size_and_orientation(data)
+    return Header("JPEG", *plain) if plain else _pillow_header(data)
+
+
 def _pillow_header(data: bytes) -> Header:
     if not data:
         raise BadPicture("The picture is empty (0 bytes).")
     try:
         with _open(data) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
-            has_exif = "exif" in image.info or kind == "PNG"
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+            # Not getexif(): of a PNG that decodes all pixels, and it asks XMP too, which viewers
+            # do not.
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+            orientation = exif.get(ExifTags.Base.Orientation, 1)
             return Header(kind, *image.size, orientation if orientation in range(1, 9) else 1)
     except PILLOW_ERRORS as error:
         raise BadPicture(f"The picture's header is damaged ({len(data)} bytes).") from error
@@ -114,8 +132,12 @@ def upright(data: bytes) -> Picture:
 
 def decode(data: bytes) -> Image.Image:
     """The picture as a viewer shows it, RGB. Raises BadPicture where the pixels are damaged."""
+    turn = TURNS.get(_header(data).orientation)
     try:
         with _open(data) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
+                image = image.point(lambda value: value * (1 / 256)).convert("L")
+            upright = image.transpose(turn) if turn is not None else image
+            return upright.convert("RGB")
     except PILLOW_ERRORS as error:
         raise BadPicture("The picture's data is damaged or ends early.") from error

@@ -21,7 +21,7 @@ def size_and_orientation(data: bytes) -> tuple[int, int, int] | None:
     """(width, height, EXIF orientation 1 to 8), or None where that is not plain."""
     if data[:2] != b"\xff\xd8":
         return None
-    at, orientation = 2, 1
+    at, orientation = 2, 0
     try:
         for _ in range(MOST_SEGMENTS):
             if data[at] != 0xFF:
@@ -30,30 +30,31 @@ def size_and_orientation(data: bytes) -> tuple[int, int, int] | None:
             if marker in FRAMES:
                 precision, height, width, components = _frame(data, at + 4)
                 plain = precision == 8 and width and height and components in (1, 3, 4)
-                return (width, height, orientation) if plain else None
+                return (width, height, orientation or 1) if plain else None
             if marker not in TABLES:
                 return None
             if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-                found = _orientation(data, at + 10)
-                if found is None:
+                if orientation:  # a second one
                     return None
-                orientation = found
+                orientation = _orientation(data, at + 10)
+                if not orientation:
+                    return None
             at += 2 + _length(data, at + 2)[0]
     except (IndexError, error):  # it ends before its frame
         pass
     return None
 
 
-def _orientation(data: bytes, tiff: int) -> int | None:
-    """From the first directory of the TIFF structure that begins at `tiff`."""
+def _orientation(data: bytes, tiff: int) -> int:
+    """From the first directory of the TIFF structure at `tiff`; 1 where it says none, 0 if odd."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[tiff : tiff + 4])
     if order is None:
-        return None
+        return 0
     (directory,) = Struct(order + "I").unpack_from(data, tiff + 4)
     (entries,) = Struct(order + "H").unpack_from(data, tiff + directory)
     entry = Struct(order + "HHIH").unpack_from
     for i in range(min(entries, MOST_SEGMENTS)):
         tag, kind, count, value = entry(data, tiff + directory + 2 + 12 * i)
         if tag == ORIENTATION:
-            return value if kind == SHORT and count == 1 and 1 <= value <= 8 else None
-    return 1 if entries <= MOST_SEGMENTS else None
+            return value if kind == SHORT and count == 1 and 1 <= value <= 8 else 0
+    return 1 if entries <= MOST_SEGMENTS else 0

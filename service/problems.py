@@ -46,15 +46,29 @@ def problem(request: Request, status: int, kind: str, detail: str) -> dict[str, 
 def of_error(request: Request, error: DetectError) -> dict[str, Any]:
     """The problem a DetectError is; the log line of its request says the same and its cause."""
     found = problem(request, STATUS[type(error)], slug(error), str(error))
-    request.state.fields["error"] = str(error)
-    details = getattr(error.__cause__, "details", None)  # a gRPC error's own words
-    if callable(details):
-        request.state.fields["cause"] = str(details())[:500]
+    fields = request.state.fields
+    if "error" not in fields:  # of a batch, the first
+        fields["error"] = str(error)
+        if words := cause(error):
+            fields["cause"] = words
     return found
+
+
+def cause(error: DetectError) -> str | None:
+    """What the model server said, for the log."""
+    details = getattr(error.__cause__, "details", None)
+    return str(details())[:500] if callable(details) else None
 
 
 def response(content: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     return Response(to_json(content), content["status"], headers, "application/problem+json")
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    name = next(part for part in reversed(error["loc"]) if isinstance(part, str))
+    if error["type"] == "extra_forbidden":
+        return f"There is no parameter {name!r} here"
+    return f"{name}: {error['msg']}"
 
 
 def install(app: FastAPI) -> None:
@@ -69,7 +83,7 @@ def install(app: FastAPI) -> None:
 
     async def on_bad_parameter(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        sentences = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
+        sentences = "; ".join(map(_sentence, error.errors()))
         request.state.fields["error"] = sentences
         return response(problem(request, 422, "bad-parameter", sentences + "."))
 

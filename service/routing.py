@@ -7,7 +7,7 @@ There is one dependency here, the query, which its own model checks.
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -40,8 +40,12 @@ def parsed(model: type[BaseModel], request: Request) -> BaseModel:
     values: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         field = model.model_fields.get(name)
-        if field is not None and field.annotation == list[str]:
+        if field is not None and get_origin(field.annotation) is list:
             values.setdefault(name, []).append(value)
+        elif name in values:
+            raise RequestValidationError(
+                [{"type": "repeated", "loc": ("query", name), "msg": "May be given only once"}]
+            )
         else:
             values[name] = value
     try:

@@ -50,7 +50,8 @@ def _interrupt(*_: object) -> None:
 def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn:
     """Until told to stop, KeyboardInterrupt, or until either process ends by itself, Failed."""
     base = check_model(model, repository)
-    check_port(port)
+    host = os.environ.get("DETECT_HOST", "127.0.0.1")
+    check_port(host, port)
     # A socket in a folder of this user's own, for a model server takes orders from whoever reaches
     # it; its TCP port would be open on every interface.
     folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="detect-"))
@@ -71,7 +72,7 @@ def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn
     print(f"Loading {base} ...", flush=True)
     exits.enter_context(running(server))
     exits.enter_context(running(gateway, environment))
-    url = f"http://localhost:{port}"
+    url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
     wait_until_ready(url)
     print(
         f"Ready. Detections of a picture, as JSON and drawn:\n"
@@ -132,24 +133,27 @@ def check_model(model: str, repository: Path) -> Path:
     )
 
 
-def check_port(port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise Failed(f"Port {port} is none: 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise Failed(
-                f"Port {port} cannot be used ({error.strerror}): make run PORT={port + 1}"
+                f"Port {port} of {host} cannot be used ({error.strerror}): make run PORT={port + 1}"
             ) from error
 
 
 def wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     reason = "no answer"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is this machine
     while time.monotonic() < deadline:
         watch()
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            with opener.open(f"{url}/readyz", timeout=2):
                 return
         except urllib.error.HTTPError as error:
             reason = error.read().decode()

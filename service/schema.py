@@ -1,5 +1,6 @@
 """The HTTP contract as types: what `/openapi.json` says, and the check of the query."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -26,7 +27,8 @@ class BatchQuery(BaseModel):
         int, Field(ge=1, le=100, description="Most detections of one picture, the best first.")
     ] = 100
     label: Annotated[
-        list[str], Field(description="Only detections of this label; may be given several times.")
+        list[Annotated[str, Field(min_length=1)]],
+        Field(description="Only detections of this label; may be given several times."),
     ] = []
 
     def query(self) -> Query:
@@ -41,6 +43,19 @@ class DetectQuery(BatchQuery):
             " Accept header decides: `image/jpeg` asks for the picture."
         ),
     ] = None
+
+
+def wants_image(asked: Format | None, accept: str) -> bool:
+    """`format` decides; without it an Accept header that prefers image/jpeg to JSON."""
+    if asked is not None:
+        return asked is Format.image
+    qualities = {}
+    for choice in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in choice.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        qualities[media_type] = float(quality) if re.fullmatch(r"[01](\.\d*)?", quality) else 0.0
+    jpeg = qualities.get("image/jpeg", 0.0)
+    return jpeg > 0 and jpeg > qualities.get("application/json", 0.0)
 
 
 class Model(BaseModel):
@@ -121,7 +136,7 @@ PROBLEMS = {
     413: "Too many bytes, pixels or pictures.",
     415: "Another media type.",
     422: "A bad parameter or part.",
-    503: "Full, draining, or no backend; Retry-After says when to come back.",
+    503: "Full, no backend, or (readyz) draining; Retry-After says when to come back.",
     504: "No answer within the deadline.",
 }
 

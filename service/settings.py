@@ -1,7 +1,7 @@
 """Every setting of the gateway: name, default, unit, sentence. Read once from the environment."""
 
-import ipaddress
 import os
+import re
 from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
@@ -63,18 +63,19 @@ class Settings(BaseSettings):
 
     @field_validator("backend")
     @classmethod
-    def _several_are_addresses(cls, backend: str) -> str:
+    def _is_a_target(cls, backend: str) -> str:
         several = [one.strip() for one in backend.split(",")]
-        for one in several if len(several) > 1 else []:
+        for one in several:
             host, _, port = one.rpartition(":")
-            try:
-                ipaddress.IPv4Address(host)
-                int(port)
-            except ValueError:
+            if len(several) == 1 and re.match(r"(dns|unix|ipv4|ipv6):", one):
+                continue
+            if not port.isdigit() or not re.fullmatch(r"[\w.-]+", host):
+                raise ValueError(f"{one!r} is not host:port")
+            if len(several) > 1 and not re.fullmatch(r"[\d.]+", host):
                 raise ValueError(
                     f"of several targets each must be ip:port, and {one!r} is not; one name with"
                     " several addresses is dns:///name:port"
-                ) from None
+                )
         return backend
 
     @classmethod

@@ -44,6 +44,9 @@ ERRORS: dict[Code, tuple[type[DetectError], str]] = {
     Code.ALREADY_EXISTS: (BackendFailed, "The model server failed."),
 }
 
+# Of a model whose signature is not contract 2 (predict_util.cc, direct_session.cc).
+OPERATORS_MISTAKE = ("signature", "input alias", "expects arg")
+
 MIB = 1024 * 1024
 OPTIONS = [
     # A picture is limited at the edge, so sending is not limited again; an answer is some kilobytes
@@ -136,7 +139,8 @@ def translated(error: grpc.aio.AioRpcError) -> DetectError:
     """The caller's view of a failed call."""
     code = error.code()
     # The one mistake of the operator's that TF Serving reports as the caller's.
-    if code is Code.INVALID_ARGUMENT and "signature" in (error.details() or ""):
+    words = (error.details() or "").lower()
+    if code is Code.INVALID_ARGUMENT and any(sign in words for sign in OPERATORS_MISTAKE):
         return BackendFailed(NOT_OURS)
     kind, sentence = ERRORS[code]
     return kind(sentence)

@@ -31,7 +31,7 @@ async def one(request: Request, settings: Settings) -> bytes:
         chunks = [chunk async for chunk in _limited(request, settings.max_upload_bytes)]
         return b"".join(chunks)
     if media_type != FORM:
-        raise UnsupportedMedia(f"Content-Type is {media_type or 'missing'!r}; {HINT}.")
+        raise UnsupportedMedia(f"{_said(media_type)}; {HINT}.")
     # A form is a little more than its picture: boundaries and headers.
     limit = settings.max_upload_bytes + 64 * 1024
     pictures = await _form(request, options, limit, settings.max_upload_bytes, 1)
@@ -43,12 +43,16 @@ async def several(request: Request, settings: Settings) -> list[bytes]:
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != FORM:
         raise UnsupportedMedia(
-            f"Content-Type is {media_type or 'missing'!r}; send {FORM} with parts named {PART!r}"
+            f"{_said(media_type)}; send {FORM} with parts named {PART!r}"
             " (curl -F image=@a.jpg -F image=@b.jpg)."
         )
     # Whether one of them is too large is that one's trouble alone: the detector says so.
     limit = settings.max_batch_bytes
     return await _form(request, options, limit, limit, settings.max_batch_pictures)
+
+
+def _said(media_type: str) -> str:
+    return f"Content-Type is {media_type!r}" if media_type else "There is no Content-Type"
 
 
 async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -85,10 +89,11 @@ async def _form(
         parser.close()
     except ParserLimitReached as error:
         raise TooLarge(
-            f"A part of the form is too large; the limit is {part_limit} bytes."
+            f"A part of the form is too large ({error.args[0]}); a picture may have"
+            f" {part_limit} bytes."
         ) from error
     except MultipartError as error:
-        raise BadPicture(f"The form is damaged ({error}); {HINT}.") from error
+        raise BadPicture(f"The form is damaged ({error.args[0]}); {HINT}.") from error
     if not pictures:
         raise BadParameter(f"The form has no part named {PART!r}; {HINT}.")
     return [b"".join(chunks) for chunks in pictures]

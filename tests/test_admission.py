@@ -58,6 +58,17 @@ def test_waiting_ends_with_the_budget_and_the_place_is_not_lost() -> None:
     asyncio.run(scenario())
 
 
+def test_no_budget_left_is_no_place() -> None:
+    async def scenario() -> None:
+        admission, in_flight, _ = make(1, 5)
+        with pytest.raises(DeadlineExceeded, match="No time was left"):
+            async with admission.place(-2.7):
+                pass
+        assert value(in_flight) == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
     async def scenario() -> None:
         admission, in_flight, queued = make(1, 5)

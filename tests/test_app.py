@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from service import messages as m
+from service.schema import Format, wants_image
 from tests.fake_backend import CAT, DOG, MOUSE, FakeBackend, Refuse, answer
 from tests.gateway_process import GatewayProcess, wait_for
 from tests.pictures import header_only, picture
@@ -142,8 +143,27 @@ def test_format_outranks_accept(gateway: GatewayProcess) -> None:
     headers = {"accept": "image/jpeg"}
     response = gateway.http.post("/detect?format=json", files=form(picture()), headers=headers)
     assert response.json() == EXPECTED
-    both = {"accept": "application/json, image/jpeg"}
-    assert gateway.http.post("/detect", files=form(picture()), headers=both).json() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("accept", "image"),
+    [
+        ("image/jpeg", True),
+        ("IMAGE/JPEG", True),
+        ("application/json;q=0.5, image/jpeg", True),
+        ("application/json, image/jpeg;q=0.1", False),
+        ("application/json, image/jpeg", False),
+        ("image/jpeg;q=0", False),
+        ("image/jpeg;q=nonsense", False),
+        ("image/*", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_what_accept_asks_for(accept: str, image: bool) -> None:
+    assert wants_image(None, accept) is image
+    assert wants_image(Format.json, accept) is False
+    assert wants_image(Format.image, accept) is True
 
 
 def test_request_id_is_echoed_or_made(gateway: GatewayProcess) -> None:
@@ -224,7 +244,9 @@ def test_another_media_type(gateway: GatewayProcess, content_type: str) -> None:
         ("max_detections=0", "max_detections: Input should be greater than or equal to 1"),
         ("max_detections=101", "max_detections: Input should be less than or equal to 100"),
         ("format=xml", "format: Input should be 'json' or 'image'"),
-        ("threshold=0.5", "threshold: Extra inputs are not permitted"),
+        ("threshold=0.5", "There is no parameter 'threshold' here"),
+        ("score_threshold=0.1&score_threshold=0.9", "score_threshold: May be given only once"),
+        ("label=", "label"),
     ],
 )
 def test_bad_parameters(gateway: GatewayProcess, query: str, says: str) -> None:
@@ -329,6 +351,27 @@ def test_the_timing_of_a_batch_is_no_sum(gateway: GatewayProcess, backend: FakeB
     assert 100 <= float(parts["backend"]) <= float(parts["total"])
 
 
+def test_the_log_line_of_a_batch_has_the_first_error_and_how_many(
+    gateway: GatewayProcess, backend: FakeBackend
+) -> None:
+    def refuse(_: bytes) -> Any:
+        raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Invalid JPEG")
+
+    backend.reply = refuse
+    headers = {"x-request-id": "three-bad"}
+    files = form(picture(), picture(kind="GIF"), b"junk")
+    gateway.http.post("/detect/batch", files=files, headers=headers)
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in gateway.log("request") if line["request_id"] == "three-bad"]
+
+    wait_for(lines)
+    (found,) = lines()
+    assert found["failed"] == 3
+    assert "damaged" in found["error"]
+    assert found["cause"] == "Invalid JPEG"
+
+
 def test_batch_limits(gateway: GatewayProcess) -> None:
     post = gateway.http.post
     many = problem(post("/detect/batch", files=form(*[picture()] * 4)), 413, "too-large")
@@ -408,6 +451,38 @@ def test_more_than_may_wait_are_refused_and_the_others_answered() -> None:
         assert gateway.metric('detect_rejected_total{reason="full"}') == 2
         assert gateway.metric("detect_in_flight") == 0
         assert gateway.metric("detect_queue_length") == 0
+
+
+def test_two_large_batches_at_once_are_answered_whole() -> None:
+    """A batch takes half of the places, and waits outside of the queue."""
+    with (
+        FakeBackend(delay_s=0.02) as backend,
+        GatewayProcess(backend=backend.target, max_in_flight=4, max_queue=4) as gateway,
+        ThreadPoolExecutor(2) as callers,
+    ):
+        batch = form(*[picture()] * 30)
+        post = lambda _: gateway.http.post("/detect/batch", files=batch)  # noqa: E731
+        for response in callers.map(post, range(2)):
+            assert all("detections" in result for result in response.json()["results"])
+
+
+def test_pictures_worked_on_here_keep_to_the_budget_too() -> None:
+    slow = picture(5000, 5000, "WEBP", quality=50)
+    with (
+        FakeBackend() as backend,
+        GatewayProcess(backend=backend.target, max_in_flight=1, deadline_s=0.2) as gateway,
+        ThreadPoolExecutor(6) as callers,
+    ):
+
+        def post(_: int) -> tuple[httpx.Response, float]:
+            started = time.perf_counter()
+            response = gateway.http.post("/detect", files=form(slow))
+            return response, time.perf_counter() - started
+
+        for response, seconds in callers.map(post, range(6)):
+            detail = problem(response, 504, "deadline-exceeded")
+            assert "-" not in detail
+            assert seconds < 5  # one after the other they would take that
 
 
 def test_the_budget_covers_waiting() -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from service.detector import Box, Detection
-from service.drawing import _overlap, _place, draw
+from service.drawing import _colour, _overlap, _place, draw
 from tests.pictures import picture
 
 
@@ -32,13 +32,26 @@ def test_box_lines_lie_on_the_box() -> None:
     "box",
     [Box(0, 0, 64, 48), Box(60, 40, 64, 48), Box(0, 0, 1, 1), Box(0, 47, 64, 48)],
 )
-def test_a_label_at_the_border_does_not_fail(box: Box) -> None:
-    drawn = Image.open(io.BytesIO(draw(picture(), [Detection("a long label", 3, 1.0, box)])))
+def test_a_label_at_the_border_is_drawn_inside(box: Box) -> None:
+    drawn = Image.open(io.BytesIO(draw(picture(), [Detection("x", 3, 1.0, box)])))
     assert drawn.size == (64, 48)
+    plate = _colour(3)
+    near = sum(
+        max(abs(a - b) for a, b in zip(pixel, plate, strict=True)) < 60
+        for pixel in zip(*[iter(drawn.tobytes())] * 3, strict=True)
+    )
+    assert near > 60  # a plate's worth of pixels
 
 
-def test_the_picture_is_shown_as_a_viewer_shows_it() -> None:
-    assert Image.open(io.BytesIO(draw(picture(64, 48, orientation=6), []))).size == (48, 64)
+@pytest.mark.parametrize(("orientation", "corner"), [(6, (300, 10)), (8, (10, 380))])
+def test_the_picture_is_shown_as_a_viewer_shows_it(
+    orientation: int, corner: tuple[int, int]
+) -> None:
+    shown = Image.open(io.BytesIO(draw(picture(400, 310, orientation=orientation), [])))
+    assert shown.size == (310, 400)
+    pixel = shown.getpixel(corner)  # the white corner, upper left as stored
+    assert isinstance(pixel, tuple)
+    assert min(pixel) > 200
 
 
 def test_labels_of_boxes_on_each_other_do_not_cover_each_other() -> None:

@@ -233,6 +233,22 @@ def test_an_unknown_model_and_version_are_said(small: GatewayProcess) -> None:
         assert response.status_code == 503
 
 
+@pytest.mark.parametrize("named", ["x", "image"])
+def test_a_model_that_is_no_detector_is_the_operators_trouble(tmp_path: Path, named: str) -> None:
+    """Its input has another name, or the right name and another type."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.float32, name=named)
+    module.double = tf.function(lambda x: {"y": x * 2}, input_signature=[spec])
+    function = module.double.get_concrete_function()
+    tf.saved_model.save(module, str(tmp_path / "foreign" / "1"), {"serving_default": function})
+    with served("foreign", tmp_path) as gateway:
+        response = gateway.http.post("/detect", files={"image": picture()})
+        assert response.status_code == 503
+        assert "does not have a detector's signature" in response.json()["detail"]
+
+
 def test_a_new_version_is_served_without_a_failed_request(
     small_repository: Path, tmp_path: Path
 ) -> None:

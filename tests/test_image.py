@@ -1,9 +1,11 @@
 """Which uploads are pictures, how large they are as shown, and which way up."""
 
 import io
+import tracemalloc
+import zlib
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from service.errors import BadPicture, TooLarge, UnsupportedMedia
 from service.image import decode, read_header, upright
@@ -92,3 +94,65 @@ def test_zero_pixels_are_refused() -> None:
 def test_damaged_pixels_are_the_pictures_fault() -> None:
     with pytest.raises(BadPicture, match="damaged or ends early"):
         decode(picture(400, 300)[:900])
+
+
+def test_a_png_of_many_pixels_is_refused_by_its_header() -> None:
+    """900 million pixels in a megabyte: decoding them would take seconds and gigabytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + check
+
+    size = (30_000).to_bytes(4, "big")
+    pixels = zlib.compressobj()
+    row = b"\0" * (1 + 3 * 30_000)
+    data = b"".join(pixels.compress(row) for _ in range(3000)) + pixels.flush()
+    header = chunk(b"IHDR", size + size + b"\x08\x02\0\0\0")
+    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match="30000 x 30000"):
+        read_header(png, LIMIT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_orientation_in_xmp_alone_is_nobodys(kind: str) -> None:
+    """Browsers do not turn by it; and what is detected must be what is drawn."""
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        data = picture(64, 48, kind, pnginfo=text)
+    else:
+        data = picture(64, 48, kind, xmp=xmp)
+    assert b"Orientation" in data
+    assert read_header(data, LIMIT).orientation == 1
+    assert decode(data).size == (64, 48)
+
+
+def test_of_two_exif_segments_everybody_reads_the_same() -> None:
+    first, second = (picture(64, 48, orientation=o) for o in (6, 3))
+    end = 4 + int.from_bytes(second[4:6], "big")  # SOI and its APP1
+    both = first[:2] + second[2:end] + first[2:]
+    header = read_header(both, LIMIT)
+    expected = (64, 48) if header.orientation < 5 else (48, 64)
+    assert decode(both).size == expected
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_sixteen_bits_of_grey_are_scaled_not_clipped(orientation: int) -> None:
+    ramp = Image.linear_gradient("L")
+    wide = ramp.convert("I").point(lambda value: value * 257).convert("I;16")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    wide.save(out, "PNG", exif=exif.tobytes())
+    assert read_header(out.getvalue(), LIMIT).orientation == orientation
+    found = decode(out.getvalue()).convert("L").tobytes()
+    assert sum(found) / len(found) == pytest.approx(127.5, abs=1)

@@ -45,6 +45,12 @@ def test_a_port_in_use_names_another(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_port_0_is_none(tmp_path: Path) -> None:
+    (tmp_path / "voc" / "1").mkdir(parents=True)
+    done = run("--model", "voc", "--repository", str(tmp_path), "--port", "0")
+    assert "Port 0 is none" in done.stderr
+
+
 def processes_of_session(parent: int) -> list[int]:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return [int(pid) for pid in children]
@@ -69,6 +75,7 @@ def test_up_with_a_curl_line_and_down_without_a_process_left(
             *("--repository", str(small_repository), "--port", str(port)),
         ],
         cwd=ROOT,
+        env={**os.environ, "http_proxy": "http://127.0.0.1:9"},  # is not asked for this machine
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -80,7 +87,8 @@ def test_up_with_a_curl_line_and_down_without_a_process_left(
         if "Ctrl-C" in line:
             break
     assert f"curl -F image=@picture.jpg http://localhost:{port}/detect" in lines
-    assert httpx.get(f"http://localhost:{port}/readyz").json()["model"]["name"] == "small"
+    ready = httpx.get(f"http://localhost:{port}/readyz", trust_env=False).json()
+    assert ready["model"]["name"] == "small"
     children = processes_of_session(process.pid)
     assert len(children) == 2
     process.send_signal(ending)

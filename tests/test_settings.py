@@ -36,9 +36,16 @@ def test_a_value_that_cannot_be_used_names_variable_and_reason(
 
 
 def test_several_backends_are_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for good in ("model-server:8500", "dns:///models:8500", "10.0.0.1:8500, 10.0.0.2:8500"):
+    for good in (
+        *("model-server:8500", "dns:///models:8500", "unix:/run/models", "ipv6:[::1]:8500"),
+        "10.0.0.1:8500, 10.0.0.2:8500",
+    ):
         monkeypatch.setenv("DETECT_BACKEND", good)
         assert Settings.load().backend == good
+    for bad in ("", ",", "localhost", "http://localhost:8500", "models:port"):
+        monkeypatch.setenv("DETECT_BACKEND", bad)
+        with pytest.raises(SettingsError, match="is not host:port"):
+            Settings.load()
     monkeypatch.setenv("DETECT_BACKEND", "10.0.0.1:8500,models:8500")
     with pytest.raises(SettingsError, match="'models:8500' is not; one name with several"):
         Settings.load()

@@ -67,11 +67,17 @@ def test_each_code_becomes_its_error_and_the_servers_words_stay_its_cause(
     assert caught.value.__cause__.details() == "words of the backend"  # type: ignore[union-attr]
 
 
-def test_a_model_with_another_signature_is_not_the_pictures_fault() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "input tensor alias not found in signature: image",
+        "Signature input alias: input_1(input_1:0) not found in request's inputs",
+        "Expects arg[0] to be float but string is provided",
+    ],
+)
+def test_a_model_with_another_signature_is_not_the_pictures_fault(words: str) -> None:
     def refuse(_: bytes) -> Any:
-        raise Refuse(
-            grpc.StatusCode.INVALID_ARGUMENT, "input tensor alias not found in signature: image"
-        )
+        raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, words)
 
     with (
         FakeBackend(reply=refuse) as backend,
