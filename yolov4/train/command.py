@@ -1,0 +1,140 @@
+"""The command line: `train` for anybody's pictures, `train-demo` for the bundled model."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolov4.darknet import read_cfg, read_names
+from yolov4.network import ModelError, Network
+from yolov4.weights import Array, count_floats
+
+if TYPE_CHECKING:
+    from yolov4.train.data import Dataset
+    from yolov4.train.loop import Plan
+
+# The bundled model: a width of 0.105 is 2.9 MB of numbers. The scenes are of seeds 0, 1, ...
+DEMO_SIZE = 224
+DEMO_WIDTH_MULTIPLIER = 0.105
+DEMO_SCENES = 8000
+DEMO_STEPS = 10_000
+DEMO_RATE = 2e-3
+
+
+def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `train` and `train-demo` to the sub-commands."""
+    train = commands.add_parser("train", help="your pictures, annotated as COCO's -> .weights")
+    train.set_defaults(run=_train)
+    train.add_argument("--data", required=True, type=Path, help="annotations in COCO's format")
+    train.add_argument("--images", required=True, type=Path, help="the folder of the pictures")
+    train.add_argument("--cfg", required=True, type=Path, help="the network, a Darknet .cfg")
+    train.add_argument("--weights", type=Path, help="its .weights to start from")
+    train.add_argument(
+        "--names",
+        type=Path,
+        help="its .names: classes called the same in both keep what they have learnt",
+    )
+    train.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        metavar="NAME",
+        help="learn this category only; may be repeated (default: all of them)",
+    )
+    train.add_argument("--out", type=Path, default=Path("trained"), help="(default: %(default)s)")
+    train.add_argument("--name", default="trained", help="of the files (default: %(default)s)")
+    train.add_argument("--steps", type=int, default=1000, help="(default: %(default)s)")
+    train.add_argument("--batch", type=int, default=8, help="pictures (default: %(default)s)")
+    train.add_argument(
+        "--rate", type=float, default=2e-4, help="highest learning rate (default: %(default)s)"
+    )
+    train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+
+    demo = commands.add_parser("train-demo", help="draw the scenes, train the bundled model anew")
+    demo.set_defaults(run=_train_demo)
+    demo.add_argument("--out", type=Path, default=Path("trained"), help="(default: %(default)s)")
+    demo.add_argument("--steps", type=int, default=DEMO_STEPS, help="(default: %(default)s)")
+    demo.add_argument("--scenes", type=int, default=DEMO_SCENES, help="(default: %(default)s)")
+
+
+def _train(options: argparse.Namespace) -> None:
+    network = read_cfg(options.cfg)
+    before = read_names(options.names, network.classes) if options.names else []
+    if min(options.steps, options.batch) < 1 or options.rate <= 0:
+        raise ModelError("--steps and --batch must be at least 1, and --rate above 0")
+    _quiet()
+    from yolov4.train.data import read_coco
+    from yolov4.train.forward import initial
+    from yolov4.train.loop import Plan, bar
+    from yolov4.train.start import read_vector, transfer
+
+    if options.weights:
+        vector = read_vector(options.weights, network)
+    else:
+        vector = initial(network, options.seed)
+    data = read_coco(
+        *(options.data, options.images, network.width, network.height),
+        set(options.classes or ()),
+    )
+    network, vector = transfer(network, vector, before, data.names, options.seed)
+    if options.weights:
+        fresh = [name for name in data.names if name not in before]
+        bar(f"kept of {options.weights}: all but the class scores of {', '.join(fresh) or 'none'}")
+    plan = Plan(
+        steps=options.steps,
+        batch=options.batch,
+        mosaics=options.batch // 4,
+        rate=options.rate,
+        warm_up=min(100, options.steps // 10 + 1),
+        seed=options.seed,
+        checkpoint_every=max(1, min(100, options.steps // 20)),
+    )
+    _run(options.out, options.name, network, vector, data, plan)
+
+
+def _train_demo(options: argparse.Namespace) -> None:
+    _quiet()
+    from yolov4.architecture import yolov4
+    from yolov4.demo.scenes import write_scenes
+    from yolov4.train.anchors import find_anchors
+    from yolov4.train.data import read_coco
+    from yolov4.train.forward import initial
+    from yolov4.train.loop import Plan, bar
+
+    if min(options.steps, options.scenes) < 1:
+        raise ModelError("--steps and --scenes must be at least 1")
+    scenes = options.out / "scenes"
+    annotations = scenes / "instances.json"
+    if not annotations.exists():
+        bar(f"drawing {options.scenes} scenes in {scenes}")
+        write_scenes(range(options.scenes), scenes)
+    data = read_coco(annotations, scenes, DEMO_SIZE, DEMO_SIZE)
+    anchors = find_anchors(data, 9, DEMO_SIZE, DEMO_SIZE)
+    network = yolov4(DEMO_SIZE, DEMO_SIZE, len(data.names), DEMO_WIDTH_MULTIPLIER, anchors)
+    plan = Plan(options.steps, rate=DEMO_RATE)
+    _run(options.out, "demo", network, initial(network, plan.seed), data, plan)
+
+
+def _run(
+    folder: Path, name: str, network: Network, vector: Array, data: "Dataset", plan: "Plan"
+) -> None:
+    from yolov4.train.darknet_writer import write_model
+    from yolov4.train.loop import bar, train
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"cannot write {folder}: {error.strerror}") from error
+    bar(f"{len(data.pixels)} pictures, {len(data.names)} classes, {count_floats(network):,} floats")
+    vector = train(network, vector, data, plan, folder / f"{name}.checkpoint.npz", bar)
+    files = write_model(folder, name, network, vector, data.names, plan.steps * plan.batch)
+    cfg, weights, names = files
+    bar(
+        f"written: {weights}\nmake it servable: python -m yolov4 export --name {name} "
+        f"--cfg {cfg} --weights {weights} --names {names}"
+    )
+
+
+def _quiet() -> None:
+    # TensorFlow takes seconds to start; a mistake in the arguments has been told by now.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,177 @@
+"""Pictures and their boxes, from COCO's format to augmented batches.
+
+The pictures are stretched once, by the very preprocessing that serves them, and kept in memory.
+A batch follows from the seed and the step alone, so training goes on after an interruption with the
+batches it would have had.
+"""
+
+import json
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from yolov4.export import preprocess
+from yolov4.network import ModelError
+
+Floats = npt.NDArray[np.float32]
+Rng = np.random.Generator
+
+MOST_OBJECTS = 40  # per augmented picture; more are dropped
+KEPT = 0.4  # of a box's area must be left after cropping for it to count
+
+
+@dataclass
+class Dataset:
+    pixels: npt.NDArray[np.uint8]  # [pictures, height, width, 3], stretched to the network's input
+    boxes: list[Floats]  # each [objects, 4] xyxy, fractions of the picture
+    classes: list[npt.NDArray[np.int32]]  # each [objects], index into names
+    names: list[str]
+
+
+class Batch(NamedTuple):
+    """What the training step needs to cut a batch out of pictures, and what is then to be seen."""
+
+    pixels: npt.NDArray[np.uint8]  # [P, height, width, 3]
+    windows: Floats  # [P, 4] y1, x1, y2, x2, fractions; x2 < x1 mirrors
+    gains: Floats  # [N, 1, 1, 3] by which colours are multiplied
+    boxes: Floats  # [N, MOST_OBJECTS, 4] cxcywh, fractions
+    classes: npt.NDArray[np.int32]  # [N, MOST_OBJECTS], -1 where there is none
+
+
+def read_coco(
+    annotations: Path,
+    images: Path,
+    width: int,
+    height: int,
+    only: Set[str] = frozenset(),
+) -> Dataset:
+    """Pictures with annotations in COCO's format, stretched to width x height pixels.
+
+    Classes are the categories in the order of their ids, or those of them named in `only`. Crowds
+    are passed over. ModelError for what is missing or makes no sense.
+    """
+    try:
+        about = json.loads(annotations.read_text(encoding="utf-8"))
+        categories = sorted(about["categories"], key=lambda category: category["id"])
+        pictures = {picture["id"]: picture for picture in about["images"]}
+        objects: dict[int, list[Any]] = {number: [] for number in pictures}
+        for thing in about["annotations"]:
+            if not thing.get("iscrowd", 0):
+                objects[thing["image_id"]].append(thing)
+    except OSError as error:
+        raise ModelError(f"cannot read {annotations}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{annotations} is not in COCO's format: {error!r}") from error
+    if only:
+        missing = only - {category["name"] for category in categories}
+        if missing:
+            raise ModelError(f"{annotations} has no category {', '.join(sorted(missing))}")
+        categories = [category for category in categories if category["name"] in only]
+    index = {category["id"]: i for i, category in enumerate(categories)}
+    if not pictures or not index:
+        raise ModelError(f"{annotations} holds no pictures or no categories")
+
+    stretch = tf.function(
+        lambda data: tf.cast(tf.round(preprocess(data[None], width, height)[0][0] * 255), tf.uint8),
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
+    pixels = np.empty((len(pictures), height, width, 3), np.uint8)
+    boxes, classes = [], []
+    for done, (number, picture) in enumerate(pictures.items()):
+        path = images / picture["file_name"]
+        try:
+            pixels[done] = stretch(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        except tf.errors.InvalidArgumentError as error:
+            raise ModelError(f"{path} is not a picture that can be decoded") from error
+        mine = [thing for thing in objects[number] if thing["category_id"] in index]
+        xywh = np.array([thing["bbox"] for thing in mine], np.float32).reshape(-1, 4)
+        xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+        sides = np.array([picture["width"], picture["height"]] * 2, np.float32)
+        boxes.append(np.clip(xyxy / sides, 0, 1).astype(np.float32))
+        classes.append(np.array([index[thing["category_id"]] for thing in mine], np.int32))
+    if not sum(map(len, boxes)):
+        raise ModelError(f"{annotations} annotates no object of {len(index)} categories")
+    return Dataset(pixels, boxes, classes, [category["name"] for category in categories])
+
+
+def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment: bool) -> Batch:
+    """The batch of this step: `size` pictures, of which the first `mosaics` are made of four."""
+    rng = np.random.default_rng([seed, step])
+    chosen = rng.integers(len(data.pixels), size=4 * mosaics + size - mosaics)
+    windows = np.stack([_window(rng, i < 4 * mosaics, augment) for i in range(len(chosen))])
+    boxes = np.zeros((size, MOST_OBJECTS, 4), np.float32)
+    classes = np.full((size, MOST_OBJECTS), -1, np.int32)
+    for i in range(size):
+        mosaic = i < mosaics
+        tiles = range(4 * i, 4 * i + 4) if mosaic else [3 * mosaics + i]
+        found = []
+        for place, tile in enumerate(tiles):
+            number = chosen[tile]
+            seen, left = _through(windows[tile], data.boxes[number])
+            if mosaic:
+                seen = (seen + np.tile([place % 2, place // 2], 2)) / 2
+            found.append((seen[left], data.classes[number][left]))
+        xyxy = np.concatenate([boxes for boxes, _ in found])[:MOST_OBJECTS]
+        boxes[i, : len(xyxy), :2] = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+        boxes[i, : len(xyxy), 2:] = xyxy[:, 2:] - xyxy[:, :2]
+        classes[i, : len(xyxy)] = np.concatenate([c for _, c in found])[:MOST_OBJECTS]
+    gains = rng.uniform(0.8, 1.2, (size, 1, 1, 3)) if augment else np.ones((size, 1, 1, 3))
+    return Batch(data.pixels[chosen], windows, gains.astype(np.float32), boxes, classes)
+
+
+def _window(rng: Rng, tile: bool, augment: bool) -> Floats:
+    """Which part of a picture is seen, and whether mirrored."""
+    if not augment:
+        return np.array([0, 0, 1, 1], np.float32)
+    # A tile of a mosaic is half as large, so it takes half a picture or more.
+    side = rng.uniform(0.5, 1.0) if tile else rng.uniform(0.7, 1.15)
+    height, width = side * rng.uniform(0.9, 1.1, 2)
+    top, left = rng.uniform(0, 1, 2) * (1 - height, 1 - width)
+    if rng.random() < 0.5:
+        return np.array([top, left + width, top + height, left], np.float32)
+    return np.array([top, left, top + height, left + width], np.float32)
+
+
+def _through(window: Floats, boxes: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Boxes xyxy as fractions of the window, clipped to it, and which of them are left."""
+    top, left, bottom, right = window
+    origin, sides = np.array([left, top]), np.array([right - left, bottom - top])
+    corners = (boxes.reshape(-1, 2, 2) - origin) / sides
+    corners = np.sort(corners, axis=1)
+    clipped = np.clip(corners, 0, 1)
+    area = np.prod(corners[:, 1] - corners[:, 0], axis=1)
+    kept = np.prod(clipped[:, 1] - clipped[:, 0], axis=1)
+    return clipped.reshape(-1, 4).astype(np.float32), (kept > KEPT * area) & (kept > 1e-5)
+
+
+def cut(batch: Batch, mosaics: int, width: int, height: int) -> Any:
+    """The pictures of a batch as a graph: float32 [N, height, width, 3], 0..1."""
+    pixels = tf.cast(batch.pixels, tf.float32)
+
+    def crop(part: slice, rows: int, columns: int) -> Any:
+        # The op reads its windows from pixel centre to pixel centre, ours go from edge to edge.
+        first, last = tf.split(batch.windows[part], 2, axis=1)
+        half = 0.5 / np.array([rows, columns], np.float32) * (last - first)
+        source = np.array(pixels.shape[1:3], np.float32)
+        centres = tf.concat([first + half, last - half], axis=1)
+        windows = (centres * np.tile(source, 2) - 0.5) / np.tile(source - 1, 2)
+        return tf.image.crop_and_resize(
+            *(pixels[part], windows, tf.range(tf.shape(windows)[0]), [rows, columns]),
+            extrapolation_value=114.0,
+        )
+
+    pictures = crop(slice(4 * mosaics, None), height, width)
+    if mosaics:
+        tiles = crop(slice(0, 4 * mosaics), height // 2, width // 2)
+        tiles = tf.reshape(tiles, [mosaics, 2, 2, height // 2, width // 2, 3])
+        tiles = tf.transpose(tiles, [0, 1, 3, 2, 4, 5])
+        tiles = tf.reshape(tiles, [mosaics, height, width, 3])
+        pictures = tf.concat([tiles, pictures], axis=0)
+    return tf.clip_by_value(pictures / 255.0 * batch.gains, 0.0, 1.0)

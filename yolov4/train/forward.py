@@ -1,0 +1,181 @@
+"""The network with numbers that can be learnt: what `graph` builds from constants, trainable.
+
+All the numbers of a network are one vector, in the order of Darknet's `.weights` (for each
+convolution beta, gamma, mean, variance and kernel, or bias and kernel). So the optimizer is a few
+operations on vectors, a checkpoint is a few arrays, and the file to write is the vector itself.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from yolov4.graph import ACTIVATIONS, Tensor, _channels, _max_pool, _upsample
+from yolov4.network import (
+    Convolutional,
+    Dropout,
+    MaxPool,
+    Network,
+    Route,
+    Shape,
+    Shortcut,
+    Upsample,
+    Yolo,
+    shapes,
+)
+from yolov4.weights import BATCH_NORM_EPSILON, Array, ConvShape, conv_shapes
+
+Mask: TypeAlias = Any  # bool or float32 numpy array over the vector
+
+
+class Parts(NamedTuple):
+    """Which numbers of the vector are what: boolean arrays of its length."""
+
+    kernel: Mask
+    statistic: Mask  # running mean and variance: measured, not learnt
+
+
+def parts(network: Network) -> Parts:
+    """Where in the vector the kernels and the running statistics lie."""
+    kernel, statistic = [], []
+    for shape in conv_shapes(network):
+        sizes = sizes_of(shape)
+        piece = np.repeat(np.arange(len(sizes)), sizes)
+        kernel.append(piece == len(sizes) - 1)
+        statistic.append(np.isin(piece, (2, 3)) & shape.batch_normalize)
+    return Parts(np.concatenate(kernel), np.concatenate(statistic))
+
+
+def initial(network: Network, seed: int) -> Array:
+    """Numbers to start from: He's normal kernels, unit batch norm, few objects expected."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for shape in conv_shapes(network):
+        height, width, channels, filters = shape.kernel
+        fan_in = height * width * channels
+        if shape.batch_normalize:
+            found += [np.zeros(filters), np.ones(filters), np.zeros(filters), np.ones(filters)]
+            scale = (2 / fan_in) ** 0.5
+        else:
+            yolo = network.layers[shape.layer + 1]
+            bias = np.zeros(filters)
+            if isinstance(yolo, Yolo):
+                # Nearly all boxes hold nothing (Lin et al., "Focal loss", section 4.1).
+                bias.reshape(len(yolo.anchors), -1)[:, 4] = -5.0
+                bias.reshape(len(yolo.anchors), -1)[:, 5:] = -2.0
+            found.append(bias)
+            scale = 0.01
+        found.append(rng.normal(0.0, scale, fan_in * filters))
+    return np.concatenate(found).astype(np.float32)
+
+
+def sizes_of(shape: ConvShape) -> list[int]:
+    """How many numbers each piece of a convolution has, in the order of the vector."""
+    filters = shape.kernel[3]
+    return [filters] * (4 if shape.batch_normalize else 1) + [int(np.prod(shape.kernel))]
+
+
+# Mish by one exponential, value and slope each compiled to one loop: operation by operation, memory
+# traffic for it took longer than all convolutions (measured on a CPU, 8 to 104 channels).
+def _mish_value(x: Tensor) -> Tensor:
+    e = tf.exp(tf.minimum(x, 15.0))  # beyond, the ratio is 1 in float32
+    n = e * (e + 2.0)
+    return x * (n / (n + 2.0))
+
+
+def _mish_gradient(x: Tensor, upstream: Tensor) -> Tensor:
+    e = tf.exp(tf.minimum(x, 15.0))
+    n = e * (e + 2.0)
+    r = 1.0 / (n + 2.0)
+    return upstream * (n * r + 4.0 * x * e * (e + 1.0) * r * r)
+
+
+_mish_value_compiled = tf.function(_mish_value, jit_compile=True, autograph=False)
+_mish_gradient_compiled = tf.function(_mish_gradient, jit_compile=True, autograph=False)
+
+
+def _mish(x: Tensor) -> tuple[Tensor, Any]:
+    shape = tf.shape(x)
+    flat = tf.reshape(x, [-1])  # so that fewer shapes are compiled
+
+    def gradient(upstream: Tensor) -> Tensor:
+        return tf.reshape(_mish_gradient_compiled(flat, tf.reshape(upstream, [-1])), shape)
+
+    return tf.reshape(_mish_value_compiled(flat), shape), gradient
+
+
+TRAINABLE_ACTIVATIONS = {**ACTIVATIONS, "mish": tf.custom_gradient(_mish)}
+
+
+def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The network from pixels to heads, normalizing by the batch's own mean and variance.
+
+    vector: float32 [count_floats(network)]. image: float32 [N, height, width, 3], RGB, 0..1.
+    Returns the heads as `graph.body` does, and a vector like the first which holds this batch's
+    mean and variance where `parts` says statistic, and zeros elsewhere.
+    """
+    convs = iter(conv_shapes(network))
+    pieces = iter(tf.split(vector, [n for conv in conv_shapes(network) for n in sizes_of(conv)]))
+    measured: list[Tensor] = []
+    out: list[Tensor] = []
+    heads: list[Tensor] = []
+    x = image
+    last = Shape(network.height, network.width, network.channels)
+    for layer, shape in zip(network.layers, shapes(network), strict=True):
+        match layer:
+            case Convolutional():
+                conv = next(convs)
+                mine = [next(pieces) for _ in sizes_of(conv)]
+                x, statistics = _convolutional(layer, conv, mine, x)
+                measured.append(statistics)
+            case Shortcut(sources=sources, activation=activation):
+                for source in sources:
+                    x = x + _channels(shape.channels, out[source])
+                x = TRAINABLE_ACTIVATIONS[activation](x)
+            case Route(sources=sources, groups=groups, group_id=group_id):
+                found = [out[source] for source in sources]
+                if groups > 1:
+                    found = [tf.split(part, groups, axis=3)[group_id] for part in found]
+                x = found[0] if len(found) == 1 else tf.concat(found, axis=3)
+            case MaxPool():
+                x = _max_pool(layer, last, shape, x)
+            case Upsample(stride=stride):
+                x = _upsample(stride, last, x)
+            case Yolo():
+                heads.append(x)
+            case Dropout():
+                pass
+        out.append(x)
+        last = shape
+    return heads, tf.concat(measured, axis=0)
+
+
+def _convolutional(
+    layer: Convolutional, conv: ConvShape, pieces: list[Tensor], x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The layer's output, and this batch's statistics in the layer's piece of the vector."""
+    *small, kernel = pieces
+    height, width, channels, filters = conv.kernel
+    kernel = tf.reshape(kernel, [filters, channels, height, width])
+    kernel = tf.transpose(kernel, [2, 3, 1, 0])
+    padding = "VALID"
+    if layer.stride == (1, 1) and 2 * layer.padding == layer.size - 1:
+        padding = "SAME"
+    elif layer.padding:
+        both = [layer.padding, layer.padding]
+        x = tf.pad(x, [[0, 0], both, both, [0, 0]])
+    parts = zip(
+        tf.split(x, layer.groups, axis=3), tf.split(kernel, layer.groups, axis=3), strict=True
+    )
+    found = [tf.nn.conv2d(part, k, layer.stride, padding) for part, k in parts]
+    x = found[0] if layer.groups == 1 else tf.concat(found, axis=3)
+    if conv.batch_normalize:
+        beta, gamma, *_ = small
+        x, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
+        )
+        statistics = [tf.zeros(2 * filters), mean, variance, tf.zeros(tf.size(kernel))]
+    else:
+        x = tf.nn.bias_add(x, small[0])
+        statistics = [tf.zeros(filters + tf.size(kernel))]
+    return TRAINABLE_ACTIVATIONS[layer.activation](x), tf.concat(statistics, axis=0)

@@ -1,0 +1,179 @@
+"""The training itself: steps, their schedule, and checkpoints from which it goes on.
+
+AdamW on the one vector of `forward`, cosine schedule after a warm-up, and an exponential moving
+average of the vector, which is what is kept in the end. A checkpoint appears by rename, so that
+whatever ends the process, the last one is whole; the batches follow from seed and step.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from yolov4.network import ModelError, Network
+from yolov4.train.data import Dataset, batch, cut
+from yolov4.train.forward import forward, parts
+from yolov4.train.loss import Losses, Truth, losses
+from yolov4.weights import Array
+
+STATISTICS_MOMENTUM = 0.03
+CLIP_NORM = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast, on what."""
+
+    steps: int
+    batch: int = 16
+    mosaics: int = 0  # of the batch, pictures made of four
+    rate: float = 2e-3
+    warm_up: int = 100  # steps
+    decay: float = 0.05  # of kernels alone, times the rate
+    average: float = 0.998  # of the moving average, from its own warm-up on
+    seed: int = 0
+    augment: bool = True
+    checkpoint_every: int = 100  # steps
+
+    def learning_rate(self, step: int) -> float:
+        if step < self.warm_up:
+            return self.rate * (step + 1) / self.warm_up
+        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * done))))
+
+
+class State:
+    """All that a checkpoint holds."""
+
+    def __init__(self, vector: Array) -> None:
+        self.step = 0
+        self.vector = tf.Variable(vector)
+        self.average = tf.Variable(vector)
+        self.first = tf.Variable(np.zeros_like(vector))
+        self.second = tf.Variable(np.zeros_like(vector))
+
+    def _variables(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("vector", "average", "first", "second")}
+
+    def save(self, path: Path, plan: Plan) -> None:
+        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        temporary = path.with_name(path.name + ".unfinished")
+        with temporary.open("wb") as file:
+            np.savez(file, step=self.step, plan=json.dumps(asdict(plan)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def load(self, path: Path, plan: Plan) -> None:
+        with np.load(path) as found:
+            if str(found["plan"]) != json.dumps(asdict(plan)):
+                raise ModelError(f"{path} is of another plan: delete it to start afresh")
+            if found["vector"].shape != self.vector.shape:
+                raise ModelError(f"{path} is of another network: delete it to start afresh")
+            self.step = int(found["step"])
+            for name, variable in self._variables().items():
+                variable.assign(found[name])
+
+
+def train(
+    network: Network,
+    vector: Array,
+    data: Dataset,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Array:
+    """Train from `vector` on and return the averaged one.
+
+    With a `checkpoint` that exists it goes on from there; one is written every so many steps and
+    when interrupted.
+    """
+    state = State(vector)
+    if checkpoint and checkpoint.exists():
+        state.load(checkpoint, plan)
+        say(f"going on from step {state.step} of {checkpoint}")
+    step = _step(network, state, plan)
+    begun, first = time.monotonic(), state.step
+    recent: list[Losses] = []
+    try:
+        while state.step < plan.steps:
+            mosaics = plan.mosaics if plan.augment else 0
+            examples = batch(data, plan.seed, state.step, plan.batch, mosaics, plan.augment)
+            rate = tf.constant(plan.learning_rate(state.step), tf.float32)
+            found = step(examples, rate, tf.constant(state.step))
+            found = Losses(*(float(value) for value in found))
+            if not np.isfinite(found.total):
+                raise ModelError(f"the loss at step {state.step} is no number: lower the rate")
+            state.step += 1
+            recent = [*recent[-49:], found]
+            say(_progress(state.step, plan, recent, time.monotonic() - begun, state.step - first))
+            if checkpoint and state.step % plan.checkpoint_every == 0:
+                state.save(checkpoint, plan)
+    except (KeyboardInterrupt, SystemExit):
+        if checkpoint and state.step > first:
+            state.save(checkpoint, plan)
+        raise
+    if checkpoint:
+        state.save(checkpoint, plan)
+    result: Array = state.average.numpy()
+    return result
+
+
+def _step(network: Network, state: State, plan: Plan) -> Callable[..., Losses]:
+    """One step of AdamW (Loshchilov and Hutter, arXiv:1711.05101) as one graph."""
+    which = parts(network)
+    decayed, statistic = which.kernel.astype(np.float32), which.statistic
+    mosaics = plan.mosaics if plan.augment else 0
+
+    def step(examples: Any, rate: Any, number: Any) -> Losses:
+        pictures = cut(examples, mosaics, network.width, network.height)
+        with tf.GradientTape() as tape:
+            heads, measured = forward(network, state.vector, pictures)
+            found = losses(network, heads, Truth(examples.boxes, examples.classes))
+            total = found.total
+        gradient = tf.convert_to_tensor(tape.gradient(total, state.vector))
+        gradient, _ = tf.clip_by_global_norm([gradient], CLIP_NORM)
+        gradient = gradient[0]
+        count = tf.cast(number, tf.float32) + 1.0
+        first = state.first.assign(0.9 * state.first + 0.1 * gradient)
+        second = state.second.assign(0.999 * state.second + 0.001 * tf.square(gradient))
+        towards = (first / (1.0 - tf.pow(0.9, count))) / (
+            tf.sqrt(second / (1.0 - tf.pow(0.999, count))) + 1e-8
+        )
+        learnt = state.vector - rate * (towards + plan.decay * decayed * state.vector)
+        running = state.vector + STATISTICS_MOMENTUM * (measured - state.vector)
+        vector = state.vector.assign(tf.where(statistic, running, learnt))
+        keep = tf.minimum(plan.average, (1.0 + count) / (10.0 + count))
+        state.average.assign(keep * state.average + (1.0 - keep) * vector)
+        return found
+
+    graph: Callable[..., Losses] = tf.function(step, autograph=False)
+    return graph
+
+
+def _progress(step: int, plan: Plan, recent: list[Losses], seconds: float, done: int) -> str:
+    box, objectness, classes = np.mean(recent, axis=0)
+    filled = 24 * step // plan.steps
+    left = seconds / done * (plan.steps - step)
+    return (
+        f"[{'#' * filled}{'.' * (24 - filled)}] {step}/{plan.steps}  box {box:.3f}  "
+        f"objectness {objectness:.3f}  classes {classes:.3f}  "
+        f"{done * plan.batch / seconds:.0f} pictures/s  {left / 60:.0f} min left"
+    )
+
+
+def bar(line: str) -> None:
+    """Show a line: progress over the last such line on a terminal, every 50th step in a log."""
+    progress = line.startswith("[")
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{line}\x1b[K" if progress else f"\r{line}\x1b[K\n")
+    elif not progress or int(line.split("] ")[1].split("/")[0]) % 50 == 0:
+        sys.stderr.write(line + "\n")
+    sys.stderr.flush()
