@@ -211,13 +211,17 @@ def test_refusals(server: Server, asked: Any, code: grpc.StatusCode, text: str) 
             "Unknown image file format",
         ),
         (request("tiny", "measure", image=([jpeg(64, 64)[:300]], tf.string)), "jpeg"),
-        (request("tiny", "measure", image=(jpeg(8, 8), tf.string)), "slice index 0 of dimension 0"),
+        (
+            request("tiny", "measure", image=(jpeg(8, 8), tf.string)),
+            # Two operations refuse a scalar; whichever runs first is heard.
+            "slice index 0 of dimension 0|must be at least a vector",
+        ),
     ],
 )
 def test_what_the_graph_refuses_comes_as_it_is(server: Server, asked: Any, text: str) -> None:
     code, details = refusal(server.predict, asked)
     assert code == Code.INVALID_ARGUMENT
-    assert text.lower() in details.lower()
+    assert any(one.lower() in details.lower() for one in text.split("|"))
     assert "Graph execution error" not in details
 
 
