@@ -1,4 +1,4 @@
-"""A JPEG's size and orientation, straight from its markers: 3 µs where Pillow takes 20 to 100.
+"""A JPEG's size and orientation, straight from its markers: 1 to 3 µs, for Pillow's 20 to 100.
 
 This is the way of nearly every picture; whatever is not plain here is None, and Pillow's to judge.
 Markers: ITU-T T.81, table B.1. EXIF: CIPA DC-008, chapter 4.5.

@@ -12,7 +12,7 @@ STANDARD_ERROR = 2
 
 
 def event(name: str, level: int = logging.INFO, **fields: object) -> None:
-    """One line, in one write: it costs a request 2 µs, where `logging` takes 15."""
+    """One line, in one write: it costs a request 3 µs, where `logging` takes 13."""
     os.write(STANDARD_ERROR, _line(time.time(), level, name, fields))
 
 

@@ -1,6 +1,6 @@
 """Routes that FastAPI documents and Starlette runs.
 
-FastAPI's solving of dependencies takes 60 µs a request, more than all else the gateway itself does.
+FastAPI's solving of dependencies takes 60 µs a request, more than any other step of the gateway's.
 There is one dependency here, the query, which its own model checks.
 """
 

@@ -205,7 +205,8 @@ def _header_bytes(path: Path, data: bytes) -> int:
     """major, minor, revision, images seen: four int32, or from 0.2 on three and an int64."""
     if len(data) < 16:
         raise ModelError(f"{path} is cut short: a header of 16 bytes expected, {len(data)} found")
-    major, minor, _ = np.frombuffer(data, "<i4", count=3)
+    # As Python's numbers: of a file that is no .weights, they overflow an int32.
+    major, minor, _ = np.frombuffer(data, "<i4", count=3).tolist()
     return 20 if major * 10 + minor >= 2 else 16
 
 
