@@ -84,14 +84,20 @@ def _pillow_header(data: bytes) -> Header:
     try:
         with _open(data) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
-            # Not getexif(): of a PNG that decodes all pixels, and it asks XMP too, which viewers
-            # do not.
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-            orientation = exif.get(ExifTags.Base.Orientation, 1)
-            return Header(kind, *image.size, orientation if orientation in range(1, 9) else 1)
+            return Header(kind, *image.size, _orientation(image.info.get("exif", b"")))
     except PILLOW_ERRORS as error:
         raise BadPicture(f"The picture's header is damaged ({len(data)} bytes).") from error
+
+
+def _orientation(exif_bytes: bytes) -> int:
+    # Not getexif(): of a PNG that decodes all pixels, and it asks XMP too, which viewers do not.
+    exif = Image.Exif()
+    try:
+        exif.load(exif_bytes)
+        found = exif.get(ExifTags.Base.Orientation, 1)
+    except PILLOW_ERRORS:
+        return 1  # a viewer shows a picture whose EXIF cannot be read as it is stored
+    return found if found in range(1, 9) else 1
 
 
 def _open(data: bytes) -> Image.Image:

@@ -3,6 +3,7 @@
 import io
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -156,3 +157,26 @@ def test_sixteen_bits_of_grey_are_scaled_not_clipped(orientation: int) -> None:
     assert read_header(out.getvalue(), LIMIT).orientation == orientation
     found = decode(out.getvalue()).convert("L").tobytes()
     assert sum(found) / len(found) == pytest.approx(127.5, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_that_cannot_be_read_does_not_cost_the_picture(kind: str) -> None:
+    data = picture(64, 48, kind, exif=b"Exif\0\0\xff\xff\xff\xff\0\0\0\x08")
+    header = read_header(data, LIMIT)
+    assert (header.width, header.height, header.orientation) == (64, 48, 1)
+    assert decode(data).size == (64, 48)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_file_of_the_corpus_that_pillow_decodes_is_refused(data: Path) -> None:
+    decoded = 0
+    for path in sorted((data / "jpeg-corpus").rglob("*.*")):
+        content = path.read_bytes()
+        try:
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+                image.load()
+        except (OSError, SyntaxError, ValueError):
+            continue
+        decoded += 1
+        assert read_header(content, 10**9), path
+    assert decoded > 100
