@@ -16,11 +16,12 @@ from yolov4.__main__ import main
 from yolov4.architecture import yolov4_tiny
 from yolov4.darknet import read_cfg, read_names, read_weights
 from yolov4.demo.scenes import write_scenes
-from yolov4.network import ModelError
+from yolov4.network import ModelError, Network
 from yolov4.train.darknet_writer import write_cfg, write_model
 from yolov4.train.forward import initial
 from yolov4.train.loop import Plan, State
 from yolov4.train.start import read_vector, transfer, with_classes
+from yolov4.weights import count_floats
 
 START = yolov4_tiny(64, 64, 5, 0.125)
 START_NAMES = ["star", "dog", "heart", "cat", "key"]
@@ -162,13 +163,16 @@ def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:
 
 
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
-    state = State(np.zeros(3, np.float32))
-    state.save(tmp_path / "c.npz", Plan(steps=5))
-    state.load(tmp_path / "c.npz", Plan(steps=5))
+    def fresh(network: Network, plan: Plan) -> State:
+        return State(np.zeros(count_floats(network), np.float32), network, plan)
+
+    plan = Plan(steps=5)
+    fresh(START, plan).save(tmp_path / "c.npz", plan)
+    fresh(START, plan).load(tmp_path / "c.npz", plan)
     with pytest.raises(ModelError, match="another plan: delete it"):
-        state.load(tmp_path / "c.npz", Plan(steps=6))
+        fresh(START, plan).load(tmp_path / "c.npz", Plan(steps=6))
     with pytest.raises(ModelError, match="another network: delete it"):
-        State(np.zeros(4, np.float32)).load(tmp_path / "c.npz", Plan(steps=5))
+        fresh(with_classes(START, 3), plan).load(tmp_path / "c.npz", plan)
 
 
 def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:

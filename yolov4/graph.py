@@ -5,7 +5,7 @@ with its bias and activation is one kernel after TensorFlow's own rewriting (one
 for exactly Conv2D -> BiasAdd -> activation with a constant kernel).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,48 +45,69 @@ def body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> lis
     Returns one float32 [N, rows, columns, anchors x (5 + classes)] per [yolo] layer, in order, as
     it is before [yolo]: no logistic, no boxes.
     """
+    unused = iter(weights)
     with tf.name_scope("body"):
         x = tf.identity(image, "input")
-        out: list[Tensor] = []
-        heads: list[Tensor] = []
-        unused = iter(weights)
-        last = Shape(network.height, network.width, network.channels)
-        for index, (layer, shape) in enumerate(zip(network.layers, shapes(network), strict=True)):
-            with tf.name_scope(f"{type(layer).__name__.lower()}_{index}"):
-                match layer:
-                    case Convolutional():
-                        x = _convolutional(layer, next(unused), x)
-                    case Shortcut(sources=sources, activation=activation):
-                        for source in sources:
-                            x = x + _channels(shape.channels, out[source])
-                        x = _after_sum(activation, x)
-                    case Route(sources=sources, groups=groups, group_id=group_id):
-                        parts = [out[source] for source in sources]
-                        if groups > 1:
-                            parts = [tf.split(part, groups, axis=3)[group_id] for part in parts]
-                        x = parts[0] if len(parts) == 1 else tf.concat(parts, axis=3)
-                    case MaxPool():
-                        x = _max_pool(layer, last, shape, x)
-                    case Upsample(stride=stride):
-                        x = _upsample(stride, last, x)
-                    case Yolo():
-                        heads.append(tf.identity(x, "head"))
-                    case Dropout():
-                        pass
-            out.append(x)
-            last = shape
-        return heads
+        return walk(network, x, lambda layer, x: _convolutional(layer, next(unused), x), _after_sum)
+
+
+def walk(
+    network: Network,
+    x: Tensor,
+    convolve: Callable[[Convolutional, Tensor], Tensor],
+    after_sum: Callable[[str, Tensor], Tensor],
+) -> list[Tensor]:
+    """Layer by layer from the picture to the heads, with whatever a convolution is made of.
+
+    `convolve` makes a convolution with its bias or batch norm and its activation, `after_sum` the
+    activation of a shortcut by its name.
+    """
+    out: list[Tensor] = []
+    heads: list[Tensor] = []
+    last = Shape(network.height, network.width, network.channels)
+    for index, (layer, shape) in enumerate(zip(network.layers, shapes(network), strict=True)):
+        with tf.name_scope(f"{type(layer).__name__.lower()}_{index}"):
+            match layer:
+                case Convolutional():
+                    x = convolve(layer, x)
+                case Shortcut(sources=sources, activation=activation):
+                    for source in sources:
+                        x = x + _channels(shape.channels, out[source])
+                    x = after_sum(activation, x)
+                case Route(sources=sources, groups=groups, group_id=group_id):
+                    parts = [out[source] for source in sources]
+                    if groups > 1:
+                        parts = [tf.split(part, groups, axis=3)[group_id] for part in parts]
+                    x = parts[0] if len(parts) == 1 else tf.concat(parts, axis=3)
+                case MaxPool():
+                    x = _max_pool(layer, last, shape, x)
+                case Upsample(stride=stride):
+                    x = _upsample(stride, last, x)
+                case Yolo():
+                    heads.append(tf.identity(x, "head"))
+                case Dropout():
+                    pass
+        out.append(x)
+        last = shape
+    return heads
+
+
+def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
+    """The input of a convolution and its `padding`, together as Darknet pads: both sides alike.
+
+    With stride 1 that is what SAME does; with stride 2 SAME would pad the far side only and shift
+    the picture by a pixel.
+    """
+    if layer.stride == (1, 1) and 2 * layer.padding == layer.size - 1:
+        return x, "SAME"
+    if layer.padding:
+        both = [layer.padding, layer.padding]
+        x = tf.pad(x, [[0, 0], both, both, [0, 0]])
+    return x, "VALID"
 
 
 def _convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tensor:
-    # Darknet pads both sides alike. With stride 1 that is what SAME does; with stride 2 SAME would
-    # pad the far side only and shift the picture by a pixel.
-    padding = "VALID"
-    if layer.stride == (1, 1) and 2 * layer.padding == layer.size - 1:
-        padding = "SAME"
-    elif layer.padding:
-        both = [layer.padding, layer.padding]
-        x = tf.pad(x, [[0, 0], both, both, [0, 0]])
+    x, padding = padded(layer, x)
     # Conv2D can do groups by itself, but on a CPU only where oneDNN is switched on.
     if layer.groups == 1:
         x = tf.nn.conv2d(x, tf.constant(weights.kernel, name="kernel"), layer.stride, padding)

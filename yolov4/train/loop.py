@@ -1,7 +1,7 @@
 """The training itself: steps, their schedule, and checkpoints from which it goes on.
 
-AdamW on the one vector of `forward`, cosine schedule after a warm-up, and an exponential moving
-average of the vector, which is what is kept in the end. A checkpoint appears by rename, so that
+Cosine schedule after a warm-up, and an exponential moving average of the one vector of `forward`,
+which is what is kept in the end. A checkpoint appears by rename, so that
 whatever ends the process, the last one is whole; the batches follow from seed and step.
 """
 
@@ -10,21 +10,22 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from yolov4.network import ModelError, Network
+from yolov4.network import ModelError, Network, Yolo
 from yolov4.train.data import Dataset, batch, cut
 from yolov4.train.forward import forward, parts
 from yolov4.train.loss import Losses, Truth, losses
+from yolov4.train.optimizer import Optimizer
 from yolov4.weights import Array
 
 STATISTICS_MOMENTUM = 0.03
-CLIP_NORM = 10.0
+SMALL = 128  # what a thing looks like is learnt from small pictures in a third of the time
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,13 @@ class Plan:
 
     steps: int
     batch: int = 16
+    towers: int = 1  # the batch in so many parts, side by side, each normalized by itself
     mosaics: int = 0  # of the batch, pictures made of four
     rate: float = 2e-3
     warm_up: int = 100  # steps
     decay: float = 0.05  # of kernels alone, times the rate
+    muon: bool = False  # for kernels, instead of AdamW: see `optimizer`
+    small_steps: int = 0  # so many first steps see pictures of SMALL pixels
     average: float = 0.998  # of the moving average, from its own warm-up on
     seed: int = 0
     augment: bool = True
@@ -52,15 +56,14 @@ class Plan:
 class State:
     """All that a checkpoint holds."""
 
-    def __init__(self, vector: Array) -> None:
+    def __init__(self, vector: Array, network: Network, plan: Plan) -> None:
         self.step = 0
         self.vector = tf.Variable(vector)
         self.average = tf.Variable(vector)
-        self.first = tf.Variable(np.zeros_like(vector))
-        self.second = tf.Variable(np.zeros_like(vector))
+        self.optimizer = Optimizer(network, plan.decay, plan.muon)
 
     def _variables(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("vector", "average", "first", "second")}
+        return {"vector": self.vector, "average": self.average, **self.optimizer.state}
 
     def save(self, path: Path, plan: Plan) -> None:
         arrays = {name: variable.numpy() for name, variable in self._variables().items()}
@@ -95,11 +98,11 @@ def train(
     With a `checkpoint` that exists it goes on from there; one is written every so many steps and
     when interrupted.
     """
-    state = State(vector)
+    state = State(vector, network, plan)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, plan)
         say(f"going on from step {state.step} of {checkpoint}")
-    step = _step(network, state, plan)
+    small, full = _step(_resized(network, SMALL), state, plan), _step(network, state, plan)
     begun, first = time.monotonic(), state.step
     recent: list[Losses] = []
     try:
@@ -107,6 +110,7 @@ def train(
             mosaics = plan.mosaics if plan.augment else 0
             examples = batch(data, plan.seed, state.step, plan.batch, mosaics, plan.augment)
             rate = tf.constant(plan.learning_rate(state.step), tf.float32)
+            step = small if state.step < plan.small_steps else full
             found = step(examples, rate, tf.constant(state.step))
             found = Losses(*(float(value) for value in found))
             if not np.isfinite(found.total):
@@ -126,33 +130,45 @@ def train(
     return result
 
 
+def _resized(network: Network, size: int) -> Network:
+    """The same for square pictures of so many pixels, its anchors drawn smaller along with them."""
+    ratio = size / network.width, size / network.height
+    layers = [
+        replace(layer, anchors=tuple((w * ratio[0], h * ratio[1]) for w, h in layer.anchors))
+        if isinstance(layer, Yolo)
+        else layer
+        for layer in network.layers
+    ]
+    return replace(network, layers=tuple(layers)).resized(size, size)
+
+
 def _step(network: Network, state: State, plan: Plan) -> Callable[..., Losses]:
-    """One step of AdamW (Loshchilov and Hutter, arXiv:1711.05101) as one graph."""
-    which = parts(network)
-    decayed, statistic = which.kernel.astype(np.float32), which.statistic
+    """One step of training as one graph."""
+    statistic = parts(network).statistic
     mosaics = plan.mosaics if plan.augment else 0
 
     def step(examples: Any, rate: Any, number: Any) -> Losses:
         pictures = cut(examples, mosaics, network.width, network.height)
-        with tf.GradientTape() as tape:
-            heads, measured = forward(network, state.vector, pictures)
-            found = losses(network, heads, Truth(examples.boxes, examples.classes))
-            total = found.total
-        gradient = tf.convert_to_tensor(tape.gradient(total, state.vector))
-        gradient, _ = tf.clip_by_global_norm([gradient], CLIP_NORM)
-        gradient = gradient[0]
+        gradient, measured = 0.0, 0.0
+        losses_of: list[Losses] = []
+        for k in range(plan.towers):
+            mine = slice(k * plan.batch // plan.towers, (k + 1) * plan.batch // plan.towers)
+            vector = tf.identity(state.vector)
+            with tf.GradientTape() as tape:
+                tape.watch(vector)
+                heads, statistics = forward(network, vector, pictures[mine])
+                truth = Truth(examples.boxes[mine], examples.classes[mine])
+                losses_of.append(losses(network, heads, truth))
+                total = losses_of[-1].total
+            gradient += tf.convert_to_tensor(tape.gradient(total, vector)) / plan.towers
+            measured += statistics / plan.towers
         count = tf.cast(number, tf.float32) + 1.0
-        first = state.first.assign(0.9 * state.first + 0.1 * gradient)
-        second = state.second.assign(0.999 * state.second + 0.001 * tf.square(gradient))
-        towards = (first / (1.0 - tf.pow(0.9, count))) / (
-            tf.sqrt(second / (1.0 - tf.pow(0.999, count))) + 1e-8
-        )
-        learnt = state.vector - rate * (towards + plan.decay * decayed * state.vector)
+        learnt = state.optimizer.move(state.vector, gradient, rate, count)
         running = state.vector + STATISTICS_MOMENTUM * (measured - state.vector)
         vector = state.vector.assign(tf.where(statistic, running, learnt))
         keep = tf.minimum(plan.average, (1.0 + count) / (10.0 + count))
         state.average.assign(keep * state.average + (1.0 - keep) * vector)
-        return found
+        return Losses(*(sum(part) / plan.towers for part in zip(*losses_of, strict=True)))
 
     graph: Callable[..., Losses] = tf.function(step, autograph=False)
     return graph

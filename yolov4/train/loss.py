@@ -17,7 +17,7 @@ from yolov4.network import Network, Yolo
 
 ASSIGN_IOU = 0.3  # Darknet's yolov4.cfg has 0.213; worse fits only cost a narrow network
 IGNORE_IOU = 0.7  # its ignore_thresh: a box as good as this is no mistake, assigned or not
-BOX_WEIGHT = 2.5
+BOX_WEIGHT, CLASS_WEIGHT = 2.5, 2.0
 
 
 class Truth(NamedTuple):
@@ -34,7 +34,7 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        return BOX_WEIGHT * self.box + self.objectness + self.classes
+        return BOX_WEIGHT * self.box + self.objectness + CLASS_WEIGHT * self.classes
 
 
 def losses(network: Network, heads: list[Tensor], truth: Truth) -> Losses:
