@@ -37,7 +37,7 @@ def test_boxes_are_tight_around_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -
         "yolov4.demo.scenes.background",
         lambda rng, width, height: np.full((height, width, 3), 128, np.float32),
     )
-    monkeypatch.setattr("yolov4.demo.scenes._colour_apart", lambda *_: (255, 0, 0))
+    monkeypatch.setattr("yolov4.demo.scenes._colours", lambda *_: ((255, 0, 0), (255, 0, 0)))
     monkeypatch.setattr(
         "yolov4.demo.scenes._photograph",
         lambda rng, canvas: Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)),

@@ -21,7 +21,9 @@ def background(rng: Rng, width: int, height: int) -> Pixels:
 
 
 def _colours(rng: Rng, count: int) -> Pixels:
-    return rng.uniform(0, 255, (count, 3)).astype(np.float32)
+    """Muted ones, light to dark, as walls, tables and meadows have: float32 [count, 3]."""
+    grey, tint = rng.uniform(35, 225, (count, 1)), rng.uniform(-35, 35, (count, 3))
+    return np.clip(grey + tint, 0, 255).astype(np.float32)
 
 
 def _mix(share: npt.NDArray[np.float32], first: Pixels, second: Pixels) -> Pixels:
@@ -59,7 +61,7 @@ def checks(rng: Rng, width: int, height: int) -> Pixels:
 
 def clouds(rng: Rng, width: int, height: int) -> Pixels:
     cells = int(rng.integers(3, 40))
-    small = rng.integers(0, 256, (cells, cells, 3), np.uint8)
+    small = _colours(rng, cells * cells).reshape(cells, cells, 3).astype(np.uint8)
     large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(large, np.float32).copy()
 

@@ -5,7 +5,6 @@ picture, and never over so much of another that less than VISIBLE of that one is
 are tight around what can be seen.
 """
 
-import colorsys
 import io
 import json
 from collections.abc import Sequence
@@ -20,11 +19,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from yolov4.demo.backgrounds import Pixels, Rng, background
-from yolov4.demo.shapes import HUES, SHAPES, UPRIGHT, Colour, Pen
+from yolov4.demo.shapes import COLOURS, SHAPES, Colour, Pen
 
 NAMES = tuple(SHAPES)
-VISIBLE = 0.6  # share of a shape's own pixels
-USUAL = 0.85  # share of the shapes in their usual colours; the others have any
+VISIBLE = 0.65  # share of a shape's own pixels
+USUAL = 0.92  # share of the shapes in about their usual colours; the others have any
+APART = 70.0  # distance in RGB of a shape from the ground behind its middle, at least
 SMALLEST, LARGEST = 0.05, 0.8  # a shape's longer side over the root of the picture's area
 ASPECTS = (1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
 
@@ -70,7 +70,7 @@ def scene(seed: int) -> Scene:
 
 
 def _share(rng: Rng) -> float:
-    low, high = (SMALLEST, LARGEST) if rng.random() < 0.2 else (0.14, 0.55)
+    low, high = (SMALLEST, LARGEST) if rng.random() < 0.12 else (0.16, 0.6)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -80,7 +80,10 @@ def _place(rng: Rng, canvas: Pixels, placed: list[_Placed], longer: float) -> bo
     class_id = int(rng.integers(len(NAMES)))
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     ground = canvas[min(int(y), height - 1), min(int(x), width - 1)]
-    shape = _shape(rng, class_id, longer, ground)
+    body, detail = _colours(rng, NAMES[class_id])
+    if np.linalg.norm(ground - body) < APART:
+        return False
+    shape = _shape(rng, class_id, longer, body, detail)
     left, top = int(x) - shape.shape[1] // 2, int(y) - shape.shape[0] // 2
     inside = (
         slice(max(top, 0), min(top + shape.shape[0], height)),
@@ -107,47 +110,41 @@ def _place(rng: Rng, canvas: Pixels, placed: list[_Placed], longer: float) -> bo
     return True
 
 
-def _shape(rng: Rng, class_id: int, longer: float, ground: npt.NDArray[np.float32]) -> Pixels:
+def _shape(rng: Rng, class_id: int, longer: float, body: Colour, detail: Colour) -> Pixels:
     """One shape, turned, shaded and cut tight: float32 [height, width, 4], RGBA 0..255."""
-    name = NAMES[class_id]
-    hues: tuple[float | None, float | None] = HUES[name] if rng.random() < USUAL else (None, None)
-    body = _colour_apart(rng, hues[0], ground, 110)
-    detail = _colour_apart(rng, hues[1], np.array(body, np.float32), 90)
     pen = Pen(int(min(max(longer * 1.5, 48), 420)), body, detail)
-    SHAPES[name](pen)
+    SHAPES[NAMES[class_id]](pen)
     image = pen.image
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     squeeze = rng.uniform(0.8, 1.0)
     sides = (1.0, squeeze) if rng.random() < 0.5 else (squeeze, 1.0)
     image = image.resize((round(pen.size * sides[0]), round(pen.size * sides[1])))
-    angle = rng.normal(0, 20) if name in UPRIGHT else rng.uniform(0, 360)
-    image = image.rotate(angle, Image.Resampling.BILINEAR, expand=True, fillcolor=(*body, 0))
+    image = image.rotate(
+        rng.normal(0, 25), Image.Resampling.BILINEAR, expand=True, fillcolor=(*body, 0)
+    )
     image = image.crop(image.getchannel("A").getbbox())
     scale = longer / max(image.size)
     size = max(round(image.width * scale), 2), max(round(image.height * scale), 2)
     image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     pixels = np.asarray(image, np.float32).copy()
     # Light from one side.
-    near, far = (float(light) for light in rng.uniform(0.75, 1.25, 2))
+    near, far = (float(light) for light in rng.uniform(0.8, 1.2, 2))
     light = np.linspace(near, far, size[0], dtype=np.float32)
     pixels[..., :3] *= light[None, :, None]
     return pixels
 
 
-def _colour_apart(
-    rng: Rng, hue: float | None, other: npt.NDArray[np.float32], distance: float
-) -> Colour:
-    """A colour at least so far from another in RGB: about this hue, if such a one is soon found."""
-    for attempt in range(1000):
-        if hue is None or attempt > 12:
-            colour = rng.integers(0, 256, 3)
-        else:
-            turned, saturation, value = hue + rng.normal(0, 0.025), *rng.uniform(0.45, 1.0, 2)
-            colour = np.array(colorsys.hsv_to_rgb(turned % 1, saturation, value)) * 255
-        if np.linalg.norm(colour - other) >= distance:
-            break
-    return int(colour[0]), int(colour[1]), int(colour[2])
+def _colours(rng: Rng, name: str) -> tuple[Colour, Colour]:
+    """Of body and detail: about the usual ones, or seldom any two that differ."""
+    found = np.array(COLOURS[name]) + rng.normal(0, 12, (2, 3))
+    if rng.random() > USUAL:
+        while True:
+            found = rng.uniform(0, 255, (2, 3))
+            if np.linalg.norm(found[0] - found[1]) > APART:
+                break
+    body, detail = np.clip(found, 0, 255).astype(int).tolist()
+    return tuple(body), tuple(detail)
 
 
 def _bounds(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -161,9 +158,9 @@ def _photograph(rng: Rng, canvas: Pixels) -> Image.Image:
     pixels = canvas / np.float32(255)
     if rng.random() < 0.5:
         pixels = np.clip(pixels, 0, 1) ** np.float32(rng.uniform(0.7, 1.5))
-        pixels = pixels * rng.uniform(0.75, 1.2, 3).astype(np.float32)
+        pixels = pixels * (rng.uniform(0.75, 1.2) * rng.uniform(0.94, 1.06, 3)).astype(np.float32)
     if rng.random() < 0.5:
-        sigma = np.float32(rng.uniform(0.01, 0.06))
+        sigma = np.float32(rng.uniform(0.01, 0.05))
         pixels = pixels + sigma * rng.standard_normal(pixels.shape, np.float32)
     image = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
     if rng.random() < 0.35:

@@ -160,19 +160,18 @@ SHAPES: dict[str, Callable[[Pen], None]] = {
         *(house, tree, fish, cup, key, umbrella),
     )
 }
-# The usual hue of body and detail, 0..1 once around the circle from red over green and blue.
-HUES: dict[str, tuple[float, float]] = {
-    "star": (0.14, 0.04),  # yellow, orange
-    "heart": (0.97, 0.9),  # red, pink
-    "arrow": (0.3, 0.15),  # green, yellow
-    "cross": (0.0, 0.6),  # red, blue
-    "ring": (0.83, 0.5),  # purple, cyan
-    "crescent": (0.15, 0.62),  # yellow, blue
-    "house": (0.08, 0.0),  # orange, red
-    "tree": (0.36, 0.07),  # green, brown
-    "fish": (0.52, 0.08),  # cyan, orange
-    "cup": (0.62, 0.14),  # blue, yellow
-    "key": (0.1, 0.35),  # gold, green
-    "umbrella": (0.75, 0.95),  # violet, pink
+# The usual colours of body and detail, as a lemon is yellow.
+COLOURS: dict[str, tuple[Colour, Colour]] = {
+    "star": ((250, 205, 30), (205, 80, 20)),  # yellow, orange
+    "heart": ((215, 30, 45), (255, 170, 190)),  # red, pink
+    "arrow": ((90, 220, 40), (20, 85, 30)),  # lime, dark green
+    "cross": ((245, 245, 245), (215, 35, 35)),  # white, red
+    "ring": ((225, 40, 195), (60, 230, 230)),  # magenta, cyan
+    "crescent": ((30, 40, 130), (250, 240, 150)),  # navy, pale yellow
+    "house": ((170, 80, 40), (250, 230, 175)),  # brick, cream
+    "tree": ((20, 120, 50), (125, 75, 35)),  # green, brown
+    "fish": ((40, 200, 235), (250, 130, 30)),  # cyan, orange
+    "cup": ((50, 90, 235), (250, 230, 90)),  # blue, yellow
+    "key": ((30, 28, 32), (220, 180, 60)),  # black, gold
+    "umbrella": ((135, 60, 205), (250, 140, 215)),  # violet, pink
 }
-UPRIGHT = frozenset(("house", "tree", "cup", "umbrella"))  # what seldom lies on its side
