@@ -97,6 +97,7 @@ def test_the_models_arrows() -> None:
     """Along this line only: each may import what stands before it."""
     line = [
         *("errors", "network", "architecture", "cfg", "weights", "darknet"),
+        *("torch_pickle", "torch_checkpoint"),
         *("graph", "detect", "repository", "export", "download", "__main__"),
     ]
     for path in (ROOT / "yolov4").glob("*.py"):
@@ -107,7 +108,13 @@ def test_the_models_arrows() -> None:
         assert {line.index(name) for name in own} <= set(range(line.index(path.stem))), path
 
 
-@pytest.mark.parametrize("name", ["errors", "network", "architecture", "cfg", "weights", "darknet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("errors", "network", "architecture", "cfg", "weights", "darknet"),
+        *("torch_pickle", "torch_checkpoint"),
+    ],
+)
 def test_the_network_as_data_needs_no_tensorflow(name: str) -> None:
     path = ROOT / "yolov4" / f"{name}.py"
     if path.exists():

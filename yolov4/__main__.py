@@ -13,6 +13,7 @@ from yolov4.architecture import BUILT_IN
 from yolov4.darknet import read_cfg, read_names, read_weights
 from yolov4.download import COCO_NAMES, WEIGHTS, download
 from yolov4.network import ModelError, Network
+from yolov4.torch_checkpoint import SUFFIXES, read_checkpoint
 from yolov4.train.command import add_train
 from yolov4.weights import count_floats
 
@@ -41,7 +42,9 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export.add_argument(
         "--cfg", required=True, help=f"a Darknet .cfg, or built in: {', '.join(BUILT_IN)}"
     )
-    export.add_argument("--weights", required=True, type=Path, help="its .weights")
+    export.add_argument(
+        "--weights", required=True, type=Path, help="its .weights, or a .pth of pytorch-YOLOv4"
+    )
     export.add_argument("--names", required=True, type=Path, help="its classes, one per line")
     export.add_argument(
         "--repository",
@@ -83,7 +86,8 @@ def _export(options: argparse.Namespace) -> None:
         names = read_names(options.names, network.classes)
     if options.size:
         network = network.resized(*options.size)
-    weights = read_weights(options.weights, network)
+    of_torch = options.weights.suffix.lower() in SUFFIXES
+    weights = (read_checkpoint if of_torch else read_weights)(options.weights, network)
     print(_summary(network), flush=True)
 
     # Only now, because TensorFlow takes seconds to start and a mistake should be told at once.
