@@ -6,7 +6,7 @@ PYTHON ?= $(call first,python3.11 python3)
 PYTHON310 ?= $(call first,python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)
 BIN := .venv/bin
 
-MODEL ?= yolov4
+MODEL ?= demo
 PORT ?= 8000
 SIZE ?=
 
@@ -16,8 +16,16 @@ SIZE ?=
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: .venv/run ## serve MODEL= on PORT=, model server and gateway together, until Ctrl-C
+# The bundled model; made servable the first time it is served.
+DEMO := yolov4/demo
+DEMO_SERVABLE := model_repository/demo/1/saved_model.pb
+
+run: .venv/run $(if $(filter demo,$(MODEL)),$(DEMO_SERVABLE)) ## serve MODEL= (default: the bundled demo) on PORT= until Ctrl-C
 	@exec $(BIN)/python -m service.run --model $(MODEL) --port $(PORT)
+
+$(DEMO_SERVABLE): | .venv/run
+	@$(BIN)/python -m yolov4 export --name demo --cfg $(DEMO)/demo.cfg --weights $(DEMO)/demo.weights \
+		--names $(DEMO)/demo.names
 
 model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=]: Darknet's files to model_repository/NAME
 	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" -a -n "$(NAMES)" || \

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tests.numpy_oracle import Found, decode, greedy_nms, iou
-from yolov4.detect import decode_head, detections
+from tests import numpy_oracle
+from tests.numpy_oracle import Found, greedy_nms, iou
+from yolov4.detect import decode, detections
 from yolov4.network import Convolutional, Network, Yolo
 
 Array = npt.NDArray[np.float32]
@@ -29,7 +30,7 @@ def oracle(net: Network, heads: list[Array], picture: tuple[int, int]) -> list[F
     """The detections of one picture, (width, height) pixels large."""
     found = []
     for yolo, head in zip(net.heads, heads, strict=True):
-        found += decode(
+        found += numpy_oracle.decode(
             head,
             list(yolo.anchors),
             yolo.classes,
@@ -104,16 +105,17 @@ LARGE_ANCHORS = ((41.0, 22.0), (60.0, 49.0))
 def test_decoding_is_darknets(width: int, height: int, scale_x_y: float, new_coords: bool) -> None:
     net = network(Yolo(SMALL_ANCHORS, 2, scale_x_y, new_coords), width=width, height=height)
     (head,) = random_heads(net, batch=2, bias=0)
-    boxes_xyxy, scores = decode_head(net, net.heads[0], tf.constant(head))
+    grid = head.shape[1:3]
+    every = tf.range(np.prod(grid) * len(SMALL_ANCHORS))
     for picture in range(2):
-        wanted = decode(
+        raw = tf.constant(head[picture].reshape(-1, 7))
+        boxes_xyxy, scores = decode(net, net.heads[0], grid, raw, every)
+        wanted = numpy_oracle.decode(
             head[picture], list(SMALL_ANCHORS), 2, (width, height), (1, 1), scale_x_y, new_coords
         )
+        np.testing.assert_allclose(boxes_xyxy, [w.box for w in wanted[::2]], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(
-            boxes_xyxy[picture], [w.box for w in wanted[::2]], rtol=1e-5, atol=1e-6
-        )
-        np.testing.assert_allclose(
-            scores[picture], np.reshape([w.score for w in wanted], (-1, 2)), rtol=1e-5
+            scores, np.reshape([w.score for w in wanted], (-1, 2)), rtol=1e-5
         )
 
 
@@ -221,6 +223,11 @@ def test_the_hundred_best_of_all_classes_are_kept() -> None:
     best = np.sort(1 / (1 + np.exp(-np.linspace(-3, 3, 144))))[::-1][:100]
     np.testing.assert_allclose([f.score for f in found], best, rtol=1e-5)
     assert_same(found, oracle(net, [head[0]], (64, 64)))
+
+
+def test_a_picture_without_a_candidate_has_none_beside_one_that_has() -> None:
+    head = np.concatenate([head_of([]), head_of([(1, 1, 8, 8, 0.7)])])
+    assert [len(found) for found in ours(ONE, [head], [(64, 64), (64, 64)])] == [0, 1]
 
 
 def test_no_pictures_have_no_detections() -> None:

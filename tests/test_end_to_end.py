@@ -58,6 +58,7 @@ def voc(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewa
             *(sys.executable, "-m", "yolov4", "export", "--name", "voc"),
             *("--cfg", files / "yolov4-tiny-voc.cfg", "--names", files / "voc.names"),
             *("--weights", files / "yolov4-tiny-voc.weights", "--repository", repository),
+            *("--precision", "f32"),
         ],
         cwd=ROOT,
         check=True,

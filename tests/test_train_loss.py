@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yolov4.detect import decode_head
+from yolov4.detect import decode
 from yolov4.network import Network, Yolo
 from yolov4.train.loss import Losses, Truth, _assigned, _ciou, _decode, losses
 
@@ -47,7 +47,10 @@ def test_the_best_anchor_answers_and_every_other_that_is_good_enough() -> None:
 
 def test_the_loss_decodes_as_detection_does() -> None:
     head = np.random.default_rng(0).normal(0, 1, (2, 6, 4, 2 * 8)).astype(np.float32)
-    boxes_xyxy, _ = decode_head(NETWORK, SMALL, tf.constant(head))
+    every = tf.range(6 * 4 * 2)
+    boxes_xyxy = tf.stack(
+        [decode(NETWORK, SMALL, (6, 4), tf.reshape(one, [-1, 8]), every)[0] for one in head]
+    )
     found = _decode(NETWORK, SMALL, tf.reshape(head, [2, 6, 4, 2, 8]))
     found = tf.reshape(found, [2, -1, 4])
     corners = tf.concat(

@@ -13,15 +13,19 @@ from yolov4.architecture import BUILT_IN
 from yolov4.darknet import read_cfg, read_names, read_weights
 from yolov4.download import COCO_NAMES, WEIGHTS, download
 from yolov4.network import ModelError, Network
+from yolov4.precision import PRECISIONS, cpu_precision
 from yolov4.torch_checkpoint import SUFFIXES, read_checkpoint
 from yolov4.train.command import add_train
-from yolov4.weights import count_floats
+from yolov4.weights import ConvWeights, count_floats
+
+PICTURES = (".jpg", ".jpeg", ".png")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m yolov4", description="Make servable models.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_export(commands)
+    _add_verify(commands)
     add_train(commands)
     _add_download(commands)
     options = parser.parse_args(arguments)
@@ -39,13 +43,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export = commands.add_parser("export", help="Darknet's files -> a SavedModel")
     export.set_defaults(run=_export)
     export.add_argument("--name", required=True, type=_name, help="what callers will know it by")
-    export.add_argument(
-        "--cfg", required=True, help=f"a Darknet .cfg, or built in: {', '.join(BUILT_IN)}"
-    )
-    export.add_argument(
-        "--weights", required=True, type=Path, help="its .weights, or a .pth of pytorch-YOLOv4"
-    )
-    export.add_argument("--names", required=True, type=Path, help="its classes, one per line")
+    _add_model(export)
     export.add_argument(
         "--repository",
         type=Path,
@@ -53,7 +51,34 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="where models lie (default: %(default)s)",
     )
     export.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="auto: bf16 where this CPU multiplies in it, else f32 (default: %(default)s)",
+    )
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cfg", required=True, help=f"a Darknet .cfg, or built in: {', '.join(BUILT_IN)}"
+    )
+    command.add_argument(
+        "--weights", required=True, type=Path, help="its .weights, or a .pth of pytorch-YOLOv4"
+    )
+    command.add_argument("--names", required=True, type=Path, help="its classes, one per line")
+    command.add_argument(
         "--size", type=_size, help="input pixels, 416 or 512x384 (default: what the cfg says)"
+    )
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = commands.add_parser("verify", help="an artefact beside float32, on your pictures")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("artefact", type=Path, help="a version: model_repository/<name>/<number>")
+    _add_model(verify)
+    verify.add_argument("--images", required=True, type=Path, help="a folder of pictures")
+    verify.add_argument(
+        "--annotations", type=Path, help="of them, in COCO's format: AP of both is given too"
     )
 
 
@@ -77,7 +102,7 @@ def _download(options: argparse.Namespace) -> None:
     )
 
 
-def _export(options: argparse.Namespace) -> None:
+def _load(options: argparse.Namespace) -> tuple[Network, list[ConvWeights], list[str]]:
     if options.cfg in BUILT_IN:
         names = read_names(options.names)
         network = BUILT_IN[options.cfg](classes=len(names))
@@ -88,7 +113,24 @@ def _export(options: argparse.Namespace) -> None:
         network = network.resized(*options.size)
     of_torch = options.weights.suffix.lower() in SUFFIXES
     weights = (read_checkpoint if of_torch else read_weights)(options.weights, network)
-    print(_summary(network), flush=True)
+    return network, weights, names
+
+
+def _verify(options: argparse.Namespace) -> None:
+    network, weights, names = _load(options)
+    pictures = sorted(p for p in options.images.glob("*") if p.suffix.lower() in PICTURES)
+    if not pictures:
+        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {options.images}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from yolov4.verify import verify
+
+    print(verify(network, weights, names, options.artefact, pictures, options.annotations))
+
+
+def _export(options: argparse.Namespace) -> None:
+    network, weights, names = _load(options)
+    precision = cpu_precision() if options.precision == "auto" else options.precision
+    print(f"{_summary(network)}, {precision}", flush=True)
 
     # Only now, because TensorFlow takes seconds to start and a mistake should be told at once.
     # What goes wrong it raises; what it logs besides is about GPUs that an export does not use.
@@ -101,7 +143,10 @@ def _export(options: argparse.Namespace) -> None:
         "weights_sha256": hashlib.sha256(options.weights.read_bytes()).hexdigest(),
     }
     try:
-        version = export(network, weights, names, options.repository, options.name, provenance)
+        version = export(
+            *(network, weights, names, options.repository, options.name, provenance),
+            PRECISIONS[precision],
+        )
     except OSError as error:
         raise ModelError(f"cannot write {options.repository}: {error.strerror}") from error
     print(f"written: {version}\nserve it: make run MODEL={options.name}")

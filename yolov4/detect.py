@@ -4,6 +4,7 @@ No policy: everything above a floor far below any threshold a caller would choos
 thresholding afterwards gives the same boxes as thresholding before.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,34 +29,33 @@ class Detections(NamedTuple):
     count: Tensor  # int32 [N]
 
 
-def decode_head(network: Network, yolo: Yolo, head: Tensor) -> tuple[Tensor, Tensor]:
-    """One head's boxes and scores, a row for every anchor of every cell.
+def decode(
+    network: Network, yolo: Yolo, grid: tuple[int, int], raw: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Boxes and scores of some rows of one head, a row being one anchor of one cell.
 
-    head: float32 [N, rows, columns, anchors x (5 + classes)], before any logistic.
-    Returns boxes_xyxy float32 [N, rows x columns x anchors, 4] as fractions of the input's width
-    and height, not clipped, and scores float32 [N, rows x columns x anchors, classes].
+    grid: the head's rows and columns. raw: float32 [K, 5 + classes], before any logistic. index:
+    int64 [K], which rows these are: (row x columns + column) x anchors + anchor.
+    Returns boxes_xyxy float32 [K, 4] as fractions of the input's width and height, not clipped, and
+    scores float32 [K, classes].
     Source: Darknet's src/yolo_layer.c, forward_yolo_layer and get_yolo_box.
     """
-    rows, columns = int(head.shape[1]), int(head.shape[2])
-    x = tf.reshape(head, [-1, rows, columns, len(yolo.anchors), 5 + yolo.classes])
-    xy, wh, objectness, class_scores = tf.split(x, [2, 2, 1, yolo.classes], axis=-1)
+    rows, columns = grid
+    cell, anchor = index // len(yolo.anchors), index % len(yolo.anchors)
+    xy, wh, objectness, class_scores = tf.split(raw, [2, 2, 1, yolo.classes], axis=1)
     anchors = np.array(yolo.anchors, np.float32) / (network.width, network.height)
+    wh_anchor = tf.gather(anchors.astype(np.float32), anchor)
     if yolo.new_coords:
         # Here the convolution before [yolo] has activation=logistic: nothing is left to squash.
-        wh = tf.square(2.0 * wh) * anchors.astype(np.float32)
+        wh = tf.square(2.0 * wh) * wh_anchor
     else:
         xy, objectness, class_scores = map(tf.sigmoid, (xy, objectness, class_scores))
-        wh = tf.exp(wh) * anchors.astype(np.float32)
+        wh = tf.exp(wh) * wh_anchor
     # scale_x_y lets a centre reach the border of its cell, where a logistic never quite gets.
     xy = xy * yolo.scale_x_y - 0.5 * (yolo.scale_x_y - 1.0)
-    cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)[:, :, None]
-    centre = (xy + cells.astype(np.float32)) / np.array([columns, rows], np.float32)
-    boxes_xyxy = tf.concat([centre - wh / 2.0, centre + wh / 2.0], axis=-1)
-    boxes = rows * columns * len(yolo.anchors)
-    return (
-        tf.reshape(boxes_xyxy, [-1, boxes, 4]),
-        tf.reshape(objectness * class_scores, [-1, boxes, yolo.classes]),
-    )
+    corner = tf.cast(tf.stack([cell % columns, cell // columns], axis=1), tf.float32)
+    centre = (xy + corner) / np.array([columns, rows], np.float32)
+    return tf.concat([centre - wh / 2.0, centre + wh / 2.0], axis=1), objectness * class_scores
 
 
 def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Detections:
@@ -64,16 +64,40 @@ def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Dete
     heads: as `graph.body` returns them. sizes: int32 [N, 2], height and width of each picture in
     pixels, to which the boxes are scaled.
     """
-    decoded = [
-        decode_head(network, yolo, head) for yolo, head in zip(network.heads, heads, strict=True)
-    ]
-    boxes_xyxy = tf.concat([boxes for boxes, _ in decoded], axis=1)
-    scores = tf.concat([scores for _, scores in decoded], axis=1)
+    signature = Detections(
+        tf.TensorSpec([MAX_DETECTIONS, 4], tf.float32),
+        tf.TensorSpec([MAX_DETECTIONS], tf.float32),
+        tf.TensorSpec([MAX_DETECTIONS], tf.int32),
+        tf.TensorSpec([], tf.int32),
+    )
+    found: Detections = tf.map_fn(
+        lambda i: _picture(network, [head[i] for head in heads], sizes[i]),
+        tf.range(tf.shape(sizes)[0]),
+        fn_output_signature=signature,
+        parallel_iterations=32,
+    )
+    return found
+
+
+def _picture(network: Network, heads: Sequence[Tensor], size: Tensor) -> Detections:
+    boxes: list[Tensor] = []
+    scores: list[Tensor] = []
+    for yolo, head in zip(network.heads, heads, strict=True):
+        grid = int(head.shape[0]), int(head.shape[1])
+        flat = tf.reshape(head, [-1, 5 + yolo.classes])
+        # No class scores more than its box's objectness, and of all boxes few have any: only those
+        # are decoded, and only their classes looked at.
+        index = tf.where(flat[:, 4] >= _least_objectness(yolo))[:, 0]
+        raw = tf.gather(flat, index)
+        for parts, part in zip(
+            (boxes, scores), decode(network, yolo, grid, raw, index), strict=True
+        ):
+            parts.append(part)
     # NMS in fractions of the input: stretching an axis changes no IoU. Which corner comes first on
     # which axis is all the same to it as well, so x before y may stay.
     kept = tf.image.combined_non_max_suppression(
-        tf.expand_dims(boxes_xyxy, axis=2),
-        scores,
+        tf.concat(boxes, axis=0)[tf.newaxis, :, tf.newaxis],
+        tf.concat(scores, axis=0)[tf.newaxis],
         max_output_size_per_class=MAX_DETECTIONS,
         max_total_size=MAX_DETECTIONS,
         iou_threshold=IOU_THRESHOLD,
@@ -81,11 +105,16 @@ def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Dete
         score_threshold=float(np.nextafter(np.float32(SCORE_FLOOR), np.float32(0))),
         clip_boxes=False,
     )
-    height, width = tf.unstack(tf.cast(sizes, tf.float32), axis=1)
-    pixels = tf.stack([width, height, width, height], axis=1)
+    height, width = tf.unstack(tf.cast(size, tf.float32))
     return Detections(
-        kept.nmsed_boxes * pixels[:, tf.newaxis],
-        kept.nmsed_scores,
-        tf.cast(kept.nmsed_classes, tf.int32),
-        kept.valid_detections,
+        kept.nmsed_boxes[0] * tf.stack([width, height, width, height]),
+        kept.nmsed_scores[0],
+        tf.cast(kept.nmsed_classes[0], tf.int32),
+        kept.valid_detections[0],
     )
+
+
+def _least_objectness(yolo: Yolo) -> float:
+    """A little below the raw objectness at which a score can reach the floor."""
+    least = 0.999 * SCORE_FLOOR
+    return least if yolo.new_coords else math.log(least / (1.0 - least))

@@ -58,7 +58,11 @@ def preprocess(image: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
 
 
 def servable(
-    network: Network, weights: Sequence[ConvWeights], names: Sequence[str], image: Tensor
+    network: Network,
+    weights: Sequence[ConvWeights],
+    names: Sequence[str],
+    image: Tensor,
+    precision: str = "float32",
 ) -> dict[str, Tensor]:
     """The whole signature as a graph: image string [N] -> its outputs by name."""
     with tf.name_scope("preprocess"):
@@ -67,7 +71,7 @@ def servable(
         with tf.control_dependencies([some]):
             image = tf.identity(image)
         pixels, sizes = preprocess(image, network.width, network.height)
-    heads = body(network, weights, pixels)
+    heads = body(network, weights, pixels, precision)
     with tf.name_scope("detect"):
         found = detections(network, heads, sizes)
         counts = tf.range(MAX_DETECTIONS)[tf.newaxis] < found.count[:, tf.newaxis]
@@ -88,6 +92,7 @@ def export(
     repository: Path,
     name: str,
     provenance: Mapping[str, Any],
+    precision: str = "float32",
     warm_batch_sizes: Sequence[int] = (1,),
 ) -> Path:
     """Write `<repository>/<name>/<next version>/` and return it.
@@ -97,7 +102,7 @@ def export(
     """
 
     def write(directory: Path) -> None:
-        _save(network, weights, names, directory)
+        _save(network, weights, names, precision, directory)
         extra = directory / "assets.extra"
         extra.mkdir()
         _write_warm_up(extra / "tf_serving_warmup_requests", name, network, warm_batch_sizes)
@@ -105,7 +110,7 @@ def export(
             **provenance,
             "input": {"width": network.width, "height": network.height},
             "classes": len(names),
-            "precision": "float32",
+            "precision": precision,
             "tensorflow": tf.__version__,
         }
         (extra / "model.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -114,14 +119,18 @@ def export(
 
 
 def _save(
-    network: Network, weights: Sequence[ConvWeights], names: Sequence[str], directory: Path
+    network: Network,
+    weights: Sequence[ConvWeights],
+    names: Sequence[str],
+    precision: str,
+    directory: Path,
 ) -> None:
     # A TF1 graph: its weights are constants, where a tf.function would make them captured
     # resources, which no longer fuse; and every loader since TensorFlow 1 can read it.
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         image = v1.placeholder(tf.string, [None], "image")
-        outputs = servable(network, weights, names, image)
+        outputs = servable(network, weights, names, image, precision)
         signature = SignatureDef(
             inputs={"image": _tensor_info(image)},
             outputs={key: _tensor_info(tensor) for key, tensor in outputs.items()},

@@ -130,7 +130,9 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
         measured.append(statistics)
         return x
 
-    heads = walk(network, image, convolve, lambda name, x: TRAINABLE_ACTIVATIONS[name](x))
+    heads = walk(
+        *(network, image, convolve, tf.add), lambda name, x: TRAINABLE_ACTIVATIONS[name](x)
+    )
     return heads, tf.concat(measured, axis=0)
 
 
