@@ -52,7 +52,7 @@ def categories(data: Path) -> list[int]:
 def through_the_endpoint(data: Path, folder: Path, precision: str) -> Rows:
     """What the model exported in this precision and served detects, from scores of 0.001 on."""
     files = data / "yolov4-tiny-voc"
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-m", "yolov4", "export", "--name", "voc", "--repository", folder),
         *("--cfg", files / "yolov4-tiny-voc.cfg", "--names", files / "voc.names"),
         *("--weights", files / "yolov4-tiny-voc.weights", "--precision", precision),

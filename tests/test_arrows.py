@@ -98,7 +98,7 @@ def test_the_models_arrows() -> None:
     line = [
         *("errors", "network", "architecture", "cfg", "weights", "darknet"),
         *("torch_pickle", "torch_checkpoint", "precision"),
-        *("graph", "detect", "repository", "export", "download"),
+        *("graph", "detect", "repository", "export", "neuron", "compile", "download"),
         *("average_precision", "verify", "__main__"),
     ]
     for path in (ROOT / "yolov4").glob("*.py"):

@@ -284,6 +284,6 @@ def test_a_new_version_is_served_without_a_failed_request(
         versions = [version for _, version in seen]
         assert versions[0] == 1
         assert versions[-1] == 2
-        assert len(versions) > 100
+        assert len(versions) > 20
         assert gateway.metric('detect_model_info{name="small",version="2"}') == 1
         assert gateway.metric('detect_requests_total{code="200",route="/detect"}') == len(seen)

@@ -33,7 +33,7 @@ def test_export_says_what_it_did_and_what_to_do_next(
     version = tmp_path / "repository" / "small" / "1"
     floats = count_floats(read_cfg(files[0]))
     assert capsys.readouterr().out == (
-        f"19 layers, {floats:,} floats, 96x64 pixels, 3 classes\n"
+        f"19 layers, {floats:,} floats, 96x64 pixels, 3 classes, f32\n"
         f"written: {version}\n"
         "serve it: make run MODEL=small\n"
     )

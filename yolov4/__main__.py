@@ -10,10 +10,11 @@ import warnings
 from pathlib import Path
 
 from yolov4.architecture import BUILT_IN
+from yolov4.compile import TARGETS, artefact, choose_precision
 from yolov4.darknet import read_cfg, read_names, read_weights
 from yolov4.download import COCO_NAMES, WEIGHTS, download
 from yolov4.network import ModelError, Network
-from yolov4.precision import PRECISIONS, cpu_precision
+from yolov4.precision import PRECISIONS
 from yolov4.torch_checkpoint import SUFFIXES, read_checkpoint
 from yolov4.train.command import add_train
 from yolov4.weights import ConvWeights, count_floats
@@ -51,10 +52,30 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="where models lie (default: %(default)s)",
     )
     export.add_argument(
+        "--target", choices=TARGETS, default="cpu", help="what serves it (default: %(default)s)"
+    )
+    export.add_argument(
         "--precision",
         choices=("auto", *PRECISIONS),
         default="auto",
-        help="auto: bf16 where this CPU multiplies in it, else f32 (default: %(default)s)",
+        help="auto: fp16, but for cpu bf16 where this CPU multiplies in it, else f32 "
+        "(default: %(default)s)",
+    )
+    export.add_argument(
+        "--warm-up",
+        type=_sizes,
+        default=(),
+        help="batch sizes to answer before the model counts as loaded (default: "
+        + "; ".join(f"{name} {','.join(map(str, t.warm_up))}" for name, t in TARGETS.items())
+        + ")",
+    )
+    export.add_argument(
+        "--batch-size",
+        type=int,
+        choices=range(1, 33),
+        metavar="N",
+        default=1,
+        help="inf1: pictures that one run of a NeuronCore takes (default: %(default)s, the best)",
     )
 
 
@@ -129,27 +150,33 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     network, weights, names = _load(options)
-    precision = cpu_precision() if options.precision == "auto" else options.precision
+    precision = choose_precision(options.target, options.precision)
     print(f"{_summary(network)}, {precision}", flush=True)
 
-    # Only now, because TensorFlow takes seconds to start and a mistake should be told at once.
-    # What goes wrong it raises; what it logs besides is about GPUs that an export does not use.
+    # What goes wrong TensorFlow raises; what it logs besides is about GPUs an export does not use.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from yolov4.export import export
-
     provenance = {
         "cfg": Path(options.cfg).name,
         "weights": options.weights.name,
         "weights_sha256": hashlib.sha256(options.weights.read_bytes()).hexdigest(),
     }
     try:
-        version = export(
-            *(network, weights, names, options.repository, options.name, provenance),
-            PRECISIONS[precision],
+        version = artefact(
+            *(options.target, network, weights, names, options.repository, options.name),
+            *(provenance, precision, options.warm_up, options.batch_size),
         )
     except OSError as error:
         raise ModelError(f"cannot write {options.repository}: {error.strerror}") from error
-    print(f"written: {version}\nserve it: make run MODEL={options.name}")
+    if options.target == "inf1":
+        from yolov4.neuron import chip_share
+
+        chip, every = chip_share(version)
+        print(f"on the chip: {chip} of {every} operations, {chip / every:.0%}, in one program")
+    print(f"written: {version}")
+    at_home = options.target == "cpu"
+    print(
+        f"serve it: {f'make run MODEL={options.name}' if at_home else f'docs/{options.target}.md'}"
+    )
 
 
 def _summary(network: Network) -> str:
@@ -172,6 +199,12 @@ def _name(text: str) -> str:
             f"{text!r}: letters, digits, '.', '_' and '-' expected, the first a letter or digit"
         )
     return text
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d{0,2}(,[1-9]\d{0,2})*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: batch sizes such as 1,2,4,8 expected")
+    return tuple(map(int, text.split(",")))
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -71,7 +71,10 @@ def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Dete
         tf.TensorSpec([], tf.int32),
     )
     found: Detections = tf.map_fn(
-        lambda i: _picture(network, [head[i] for head in heads], sizes[i]),
+        # What autograph of TensorFlow 2.10 would make of it knows no zip(strict=True).
+        tf.autograph.experimental.do_not_convert(
+            lambda i: _picture(network, [head[i] for head in heads], sizes[i])
+        ),
         tf.range(tf.shape(sizes)[0]),
         fn_output_signature=signature,
         parallel_iterations=32,

@@ -11,7 +11,7 @@ The signature `serving_default`, from encoded pictures to detections:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,13 +20,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from yolov4 import graph
 from yolov4.detect import MAX_DETECTIONS, detections
-from yolov4.graph import body
 from yolov4.network import Network
 from yolov4.repository import publish
 from yolov4.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
+# What `graph.body` is, and what stands in its place where another compiler made it.
+Body: TypeAlias = Callable[[Network, Sequence[ConvWeights], Tensor, str], list[Tensor]]
 
 SIGNATURE = "serving_default"
 
@@ -63,6 +65,7 @@ def servable(
     names: Sequence[str],
     image: Tensor,
     precision: str = "float32",
+    body: Body = graph.body,
 ) -> dict[str, Tensor]:
     """The whole signature as a graph: image string [N] -> its outputs by name."""
     with tf.name_scope("preprocess"):
@@ -94,6 +97,7 @@ def export(
     provenance: Mapping[str, Any],
     precision: str = "float32",
     warm_batch_sizes: Sequence[int] = (1,),
+    body: Body = graph.body,
 ) -> Path:
     """Write `<repository>/<name>/<next version>/` and return it.
 
@@ -102,7 +106,7 @@ def export(
     """
 
     def write(directory: Path) -> None:
-        _save(network, weights, names, precision, directory)
+        _save(network, weights, names, precision, body, directory)
         extra = directory / "assets.extra"
         extra.mkdir()
         _write_warm_up(extra / "tf_serving_warmup_requests", name, network, warm_batch_sizes)
@@ -123,6 +127,7 @@ def _save(
     weights: Sequence[ConvWeights],
     names: Sequence[str],
     precision: str,
+    body: Body,
     directory: Path,
 ) -> None:
     # A TF1 graph: its weights are constants, where a tf.function would make them captured
@@ -130,7 +135,7 @@ def _save(
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         image = v1.placeholder(tf.string, [None], "image")
-        outputs = servable(network, weights, names, image, precision)
+        outputs = servable(network, weights, names, image, precision, body)
         signature = SignatureDef(
             inputs={"image": _tensor_info(image)},
             outputs={key: _tensor_info(tensor) for key, tensor in outputs.items()},

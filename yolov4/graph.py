@@ -60,7 +60,7 @@ def body(
         numbers, last = next(unused)
         kind = tf.float32 if last else dtype
         numbers = ConvWeights(*(part.astype(kind.as_numpy_dtype) for part in numbers))
-        return _convolutional(layer, numbers, tf.cast(x, kind))
+        return convolutional(layer, numbers, tf.cast(x, kind))
 
     with tf.name_scope("body"):
         x = tf.cast(image, dtype, "input")
@@ -130,7 +130,8 @@ def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
     return x, "VALID"
 
 
-def _convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tensor:
+def convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tensor:
+    """A convolution, its bias and its activation, all in the dtype that x and the weights have."""
     x, padding = padded(layer, x)
     # Conv2D can do groups by itself, but on a CPU only where oneDNN is switched on.
     if layer.groups == 1:
@@ -181,7 +182,9 @@ def _after_sum(activation: str, x: Tensor) -> Tensor:
     if activation == "leaky":
         return tf.nn.relu(x) - 0.1 * tf.nn.relu(-x)
     if activation == "mish":
-        power = tf.exp(tf.minimum(x, 20.0))  # from 20 on the quotient is 1 in float32
+        # From 20 on the quotient is 1 in float32; float16, 1 from 5 on, has no room for exp(12).
+        enough = 5.0 if x.dtype == tf.float16 else 20.0
+        power = tf.exp(tf.minimum(x, enough))
         product = power * (power + 2.0)
         return x * (product / (product + 2.0))
     return ACTIVATIONS[activation](x)

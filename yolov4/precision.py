@@ -1,8 +1,9 @@
-"""Which number format a CPU is fastest in."""
+"""The number formats there are, and which of them a CPU is fastest in."""
 
 from pathlib import Path
 
-PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}  # on the command line -> TensorFlow's dtype
+# On the command line -> TensorFlow's dtype.
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 # Linux' names for instructions that multiply bfloat16. Without them it is emulated, far slower than
 # float32.

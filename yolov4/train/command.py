@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # The bundled model: a width of 0.105 is 2.9 MB of numbers. The scenes are of seeds 0, 1, ...
 DEMO_SIZE = 224
+DEMO_SERVED_SIZE = (
+    288  # shapes seem larger than in training, as its crops made them (FixRes' effect)
+)
 DEMO_WIDTH_MULTIPLIER = 0.105
 DEMO_SCENES = 8000
 DEMO_STEPS = 15_000
@@ -147,11 +150,18 @@ def _train_demo(options: argparse.Namespace) -> None:
         muon=True,
         small_steps=int(DEMO_SMALL_SHARE * options.steps),
     )
-    _run(options.out, "demo", network, initial(network, plan.seed), data, plan)
+    size = DEMO_SERVED_SIZE, DEMO_SERVED_SIZE
+    _run(options.out, "demo", network, initial(network, plan.seed), data, plan, size)
 
 
 def _run(
-    folder: Path, name: str, network: Network, vector: Array, data: "Dataset", plan: "Plan"
+    folder: Path,
+    name: str,
+    network: Network,
+    vector: Array,
+    data: "Dataset",
+    plan: "Plan",
+    served_size: tuple[int, int] | None = None,
 ) -> None:
     from yolov4.train.darknet_writer import write_model
     from yolov4.train.loop import bar, train
@@ -162,7 +172,8 @@ def _run(
         raise ModelError(f"cannot write {folder}: {error.strerror}") from error
     bar(f"{len(data.pixels)} pictures, {len(data.names)} classes, {count_floats(network):,} floats")
     vector = train(network, vector, data, plan, folder / f"{name}.checkpoint.npz", bar)
-    files = write_model(folder, name, network, vector, data.names, plan.steps * plan.batch)
+    served = network.resized(*served_size) if served_size else network
+    files = write_model(folder, name, served, vector, data.names, plan.steps * plan.batch)
     cfg, weights, names = files
     bar(
         f"written: {weights}\nmake it servable: python -m yolov4 export --name {name} "
