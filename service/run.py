@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 DEMO = "demo"  # the bundled model
-DEMO_PICTURE = "yolov4/demo/pictures/kitchen.jpg"
+DEMO_PICTURE = "yolov4/demo/pictures/shapes-1.jpg"
 READY_WITHIN_S = 300  # a large model is read, warmed up and compiled for this CPU
 STOP_WITHIN_S = 40  # the gateway's own bound, and a little
 PR_SET_PDEATHSIG = 1
