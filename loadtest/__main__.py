@@ -7,11 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from .accuracy import add_accuracy
+from .mlperf import add_mlperf
+from .report import add_report
+from .server import add_server
+from .soak import add_soak
 from .stopped import Stopped
+from .throughput import add_throughput
 
 # Each adds a parser whose default `run` takes the options and returns the exit status.
 # `options.command` is the line that was typed, for reports.
-COMMANDS = (add_accuracy,)
+COMMANDS = (add_accuracy, add_throughput, add_soak, add_server, add_mlperf, add_report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
