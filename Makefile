@@ -9,15 +9,17 @@ BIN := .venv/bin
 MODEL ?= demo
 PORT ?= 8000
 SIZE ?=
+PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow check format venv310 lock bench-gateway clean
+.PHONY: help run model test test-slow check format venv310 lock bench-gateway bench-served up down clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 # The bundled model; made servable the first time it is served.
 DEMO := yolov4/demo
+PICTURE ?= $(DEMO)/pictures/shapes-1.jpg
 DEMO_SERVABLE := model_repository/demo/1/saved_model.pb
 
 run: .venv/run $(if $(filter demo,$(MODEL)),$(DEMO_SERVABLE)) ## serve MODEL= (default: the bundled demo) on PORT= until Ctrl-C
@@ -27,11 +29,11 @@ $(DEMO_SERVABLE): | .venv/run
 	@$(BIN)/python -m yolov4 export --name demo --cfg $(DEMO)/demo.cfg --weights $(DEMO)/demo.weights \
 		--names $(DEMO)/demo.names
 
-model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=]: Darknet's files to model_repository/NAME
+model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=] [PRECISION=] [TARGET=]: Darknet's files to model_repository/NAME
 	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" -a -n "$(NAMES)" || \
 		{ echo "make model NAME=voc CFG=net.cfg WEIGHTS=net.weights NAMES=net.names [SIZE=416]"; exit 2; }
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
-		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE))
+		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
 
 test: .venv/dev ## the tests; those that need ../shared/data or .venv310 say so when they skip
 	$(BIN)/python -m pytest -m "not slow"
@@ -39,10 +41,16 @@ test: .venv/dev ## the tests; those that need ../shared/data or .venv310 say so 
 test-slow: .venv/dev ## those that take longer
 	$(BIN)/python -m pytest -m slow
 
-check: .venv/dev ## ruff and mypy
+check: .venv/dev ## ruff and mypy, and for the containers' files what is installed of hadolint, promtool and compose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(call lint,hadolint --version,hadolint Dockerfile.* docker/Dockerfile.*)
+	@$(call lint,promtool --version,promtool check config docker/prometheus/prometheus.yml)
+	@$(call lint,docker compose version,for t in cpu g4 inf1; do TARGET=$$t docker compose config -q || exit 1; done)
+
+# A tool that comes from no Python package: used where it is, and said where it is not.
+lint = if $(1) >/dev/null 2>&1; then $(2); else echo "$(firstword $(1)): not installed, not checked"; fi
 
 format: .venv/dev ## what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -53,11 +61,25 @@ venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
 	$(BIN)/python -m loadtest.gateway_bench $(ARGS)
 
+bench-served: .venv/dev ## what serving MODEL= costs beside calling it in process, on PICTURE=
+	$(BIN)/python -m loadtest.served_bench --model $(MODEL) --picture $(PICTURE) $(ARGS)
+
 lock: .venv/dev ## the newest versions that requirements/*.in allow
-	for name in run dev; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
+	for name in run dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
 		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \
 		--python-platform x86_64-unknown-linux-gnu requirements/tf210.in -o requirements/tf210.txt
+
+# Without Python: Docker alone. COMPILE_USER owns what is written into model_repository.
+TARGET ?= cpu
+COMPOSE = TARGET=$(TARGET) MODEL=$(MODEL) COMPILE_USER=$$(id -u):$$(id -g) docker compose
+
+up: ## the same in containers, with Prometheus and Grafana: TARGET= (cpu, g4, inf1) MODEL=
+	@$(COMPOSE) up -d --build --wait
+	@echo "Ready: http://localhost:8000/docs   dashboard: http://localhost:3000   make down"
+
+down: ## ends them; the models and Prometheus' data stay
+	@$(COMPOSE) down
 
 clean: ## what make made, but for the models
 	rm -rf .venv .venv310 .bench .mypy_cache .pytest_cache .ruff_cache
