@@ -1,0 +1,16 @@
+#!/bin/bash
+# The model server in place of this shell, so that signals reach it: the published image's own
+# script stays in between. Further arguments are its flags.
+set -euo pipefail
+: "${MODEL_NAME:?is the folder of /models to serve}"
+for name in tensorflow_model_server tensorflow_model_server_neuron tensorflow_model_server_neuronx; do
+  server=$(command -v "$name") && break
+done
+: "${server:?there is no tensorflow_model_server in this image}"
+if [ -n "${MODEL_CONFIG_FILE:-}" ]; then
+  models=("--model_config_file=$MODEL_CONFIG_FILE" --model_config_file_poll_wait_seconds=10)
+else
+  models=("--model_name=$MODEL_NAME" "--model_base_path=/models/$MODEL_NAME")
+fi
+exec "$server" --port=8500 --rest_api_port=8501 \
+  --monitoring_config_file=/etc/tfserving/monitoring.txt "${models[@]}" "$@"
