@@ -45,7 +45,7 @@ check: .venv/dev ## ruff and mypy, and for the containers' files what is install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@$(call lint,hadolint --version,hadolint Dockerfile.* docker/Dockerfile.*)
+	@$(call lint,$(BIN)/hadolint --version,$(BIN)/hadolint Dockerfile.* docker/Dockerfile.*)
 	@$(call lint,promtool --version,promtool check config docker/prometheus/prometheus.yml)
 	@$(call lint,docker compose version,for t in cpu g4 inf1; do TARGET=$$t docker compose config -q || exit 1; done)
 

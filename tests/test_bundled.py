@@ -77,7 +77,8 @@ def test_the_printed_curl_lines_work(demo: Service, tmp_path: Path) -> None:
     assert drawn.endswith("-o detections.jpg")
     command = shlex.split(drawn)[:-1]
     subprocess.run([*command, str(picture)], cwd=ROOT, check=True, capture_output=True)
-    assert Image.open(picture).size == Image.open(DEMO / "pictures" / "shapes-1.jpg").size
+    with Image.open(picture) as ours, Image.open(DEMO / "pictures" / "shapes-1.jpg") as theirs:
+        assert ours.size == theirs.size
 
 
 def test_how_to_serve_coco_is_printed(demo: Service) -> None:
