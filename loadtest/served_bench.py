@@ -32,9 +32,10 @@ class Round(NamedTuple):
 class Service:
     """`python -m service.run`: gateway and model server."""
 
-    def __init__(self, model: str, port: int, picture: bytes, exits: ExitStack) -> None:
+    def __init__(self, base: Path, port: int, picture: bytes, exits: ExitStack) -> None:
         log = Path(exits.enter_context(tempfile.TemporaryDirectory())) / "log"
-        command = [sys.executable, "-m", "service.run", f"--model={model}", f"--port={port}"]
+        command = [sys.executable, "-m", "service.run", f"--model={base.name}", f"--port={port}"]
+        command.append(f"--repository={base.parent}")
         self.tree = exits.enter_context(ProcessTree(command, ROOT, {}, log))
         self.port = port
         self.request = raw_request("/detect", picture)
@@ -100,16 +101,17 @@ def resident_mb(pid: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.served_bench", description=__doc__)
     parser.add_argument("--model", default="demo", help="a folder of model_repository")
+    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository")
     parser.add_argument("--picture", required=True, type=Path, help="a JPEG")
     parser.add_argument("--callers", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8, help="a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--port", type=int, default=8099, help="(default: %(default)s)")
     options = parser.parse_args(arguments)
-    base = ROOT / "model_repository" / options.model
+    base = options.repository.resolve() / options.model
     version = base / str(max(int(p.name) for p in base.iterdir() if p.name.isdigit()))
     with ExitStack() as exits:
-        service = Service(options.model, options.port, options.picture.read_bytes(), exits)
+        service = Service(base, options.port, options.picture.read_bytes(), exits)
         alone = InProcess(version, options.picture, exits)
         pairs, memory = [], []
         for _ in range(options.rounds):
