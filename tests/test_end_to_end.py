@@ -274,7 +274,7 @@ def test_a_new_version_is_served_without_a_failed_request(
         shutil.copytree(repository / "small" / "1", repository / "small" / ".unfinished")
         (repository / "small" / ".unfinished").rename(repository / "small" / "2")
         deadline = time.monotonic() + 30
-        while (200, 2) not in seen[-8:] and time.monotonic() < deadline:
+        while time.monotonic() < deadline and ((200, 2) not in seen[-8:] or len(seen) <= 100):
             time.sleep(0.1)
         time.sleep(1)
         stop.set()
@@ -284,6 +284,6 @@ def test_a_new_version_is_served_without_a_failed_request(
         versions = [version for _, version in seen]
         assert versions[0] == 1
         assert versions[-1] == 2
-        assert len(versions) > 20
+        assert len(versions) > 100
         assert gateway.metric('detect_model_info{name="small",version="2"}') == 1
         assert gateway.metric('detect_requests_total{code="200",route="/detect"}') == len(seen)

