@@ -8,8 +8,9 @@ import ssl
 import threading
 import time
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
+from .connection import address
+from .media_type import media_type
 from .stopped import Stopped
 
 REFUSED = (400, 413, 415)  # this picture's fault; any other 4xx would meet them all
@@ -51,17 +52,10 @@ class Caller:
     """
 
     def __init__(self, url: str, query: str, patience_s: float, stop: threading.Event) -> None:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise Stopped(f"--url {url}: this is no port") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Stopped(f"--url {url}: something like http://localhost:8000 is expected")
-        secure = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=ANSWER_WITHIN_S)
-        self._target = f"{parts.path.rstrip('/')}/detect?{query}"
+        place = address(url)
+        kind = http.client.HTTPSConnection if place.tls else http.client.HTTPConnection
+        self._connection = kind(place.host, place.port, timeout=ANSWER_WITHIN_S)
+        self._target = f"{place.path}/detect?{query}"
         self._url = url
         self._patience_s = patience_s
         self._stop = stop
@@ -122,13 +116,6 @@ class Caller:
             raise Stopped(
                 f"{self._url} answers 200, but not with detections; is it the detection service?"
             ) from error
-
-
-def media_type(picture: bytes) -> str:
-    """By the first bytes, for names lie. What is none of the three the service will refuse."""
-    if picture.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if picture[8:12] == b"WEBP" else "image/jpeg"
 
 
 def _detail(body: bytes) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from .caller import media_type
+from .media_type import media_type
 from .stopped import Stopped
 
 ANSWER_WITHIN_S = 60
