@@ -4,7 +4,7 @@ import pytest
 
 from yolov4.architecture import BUILT_IN, yolov4, yolov4_tiny
 from yolov4.darknet import read_cfg
-from yolov4.network import Convolutional, shapes
+from yolov4.network import Convolutional, Shortcut, shapes
 from yolov4.weights import count_floats
 
 
@@ -37,6 +37,21 @@ def test_a_narrow_network_keeps_its_structure(name: str, width_multiplier: float
     assert narrow.heads == wide.heads
     assert count_floats(narrow) < count_floats(wide) * (width_multiplier + 0.05)
     assert [s[:2] for s in shapes(narrow)] == [s[:2] for s in shapes(wide)]
+
+
+def test_fewer_blocks_keep_the_stages() -> None:
+    deep, shallow = yolov4(classes=2), yolov4(classes=2, blocks=(1, 1, 2, 2, 1))
+    shortcuts = [
+        sum(isinstance(layer, Shortcut) for layer in network.layers) for network in (deep, shallow)
+    ]
+    assert shortcuts == [23, 7]
+    assert shallow.heads == deep.heads
+    assert len(shallow.layers) == 162 - 3 * 16  # two convolutions and their sum less for each
+    last = [
+        [shape for shape, layer in zip(shapes(net), net.layers, strict=True) if layer in net.heads]
+        for net in (deep, shallow)
+    ]
+    assert last[0] == last[1]
 
 
 def test_heads_follow_the_classes_and_the_input_size() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from yolov4.network import ModelError
 from yolov4.train.anchors import find_anchors
-from yolov4.train.data import Dataset, batch, cut, read_coco
+from yolov4.train.data import CORNER, Dataset, batch, cut, read_coco
 
 GREEN = (0, 255, 0)
 
@@ -119,6 +119,24 @@ def test_boxes_stay_around_what_is_seen(mosaics: int, augment: bool) -> None:
                 np.testing.assert_allclose(corners, found, atol=1.5)
                 checked += 1
     assert checked > 24
+
+
+def test_a_window_shows_an_object_whole_or_no_more_than_a_corner_of_it() -> None:
+    """What is left of a cut star's box is not the box of what is left of the star."""
+    data = green_boxes(12, 64, seed=1)
+    cropped = 0
+    for step in range(30):
+        rng = np.random.default_rng([0, step])
+        chosen = rng.integers(len(data.pixels), size=4)
+        for window, number in zip(batch(data, 0, step, 4, 0, True).windows, chosen, strict=True):
+            y_min, y_max = sorted(window[::2])
+            x_min, x_max = sorted(window[1::2])
+            cropped += min(x_min, y_min) > 0 or max(x_max, y_max) < 1
+            low, high = data.boxes[number][:, :2], data.boxes[number][:, 2:]
+            shown = np.minimum(high, (x_max, y_max)) - np.maximum(low, (x_min, y_min))
+            shown = (shown / (high - low)).min(axis=1)
+            assert ((shown < CORNER + 1e-3) | (shown > 1 - 1e-3)).all()
+    assert cropped > 20
 
 
 def test_a_batch_follows_from_seed_and_step() -> None:

@@ -51,6 +51,7 @@ YOLOV4_ANCHORS: Anchors = (
     *((36, 75), (76, 55), (72, 146)),
     *((142, 110), (192, 243), (459, 401)),
 )
+CSPDARKNET53 = (1, 2, 8, 8, 4)
 TINY_ANCHORS: Anchors = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
 
 
@@ -60,17 +61,18 @@ def yolov4(
     classes: int = 80,
     width_multiplier: float = 1.0,
     anchors: Anchors = YOLOV4_ANCHORS,
+    blocks: Sequence[int] = CSPDARKNET53,
 ) -> Network:
     """CSPDarknet53, SPP, PANet and three heads at strides 8, 16 and 32.
 
-    `width_multiplier` scales the number of filters of every layer but the heads' outputs.
+    `width_multiplier` scales the number of filters of every layer but the heads' outputs; `blocks`
+    are the residual blocks of each of the five stages.
     """
     net = _Builder(width_multiplier)
 
     def stage(filters: int, blocks: int) -> int:
         # A cross stage partial stage: half of the channels go around the residual blocks.
-        first = blocks == 1  # the first stage is too narrow to be halved
-        half = filters if first else filters // 2
+        half = filters if filters == 64 else filters // 2  # the first is too narrow to be halved
         downsampled = net.conv(filters, 3, stride=2, activation="mish")
         around = net.conv(half, 1, activation="mish")
         net.route(downsampled)
@@ -91,11 +93,11 @@ def yolov4(
         return net.conv(filters, 1)
 
     net.conv(32, 3, activation="mish")
-    stage(64, blocks=1)
-    stage(128, blocks=2)
-    c3 = stage(256, blocks=8)
-    c4 = stage(512, blocks=8)
-    stage(1024, blocks=4)
+    stage(64, blocks[0])
+    stage(128, blocks[1])
+    c3 = stage(256, blocks[2])
+    c4 = stage(512, blocks[3])
+    stage(1024, blocks[4])
 
     x = squeeze(512, times=2)  # spatial pyramid pooling: the same map seen through four windows
     pool5 = net.pool(5)

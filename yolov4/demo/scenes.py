@@ -22,9 +22,10 @@ from yolov4.demo.backgrounds import Pixels, Rng, background
 from yolov4.demo.shapes import COLOURS, SHAPES, Colour, Pen
 
 NAMES = tuple(SHAPES)
-VISIBLE = 0.65  # share of a shape's own pixels
+VISIBLE = 0.8  # share of a shape's own pixels
 USUAL = 0.92  # share of the shapes in about their usual colours; the others have any
-APART = 70.0  # distance in RGB of a shape from the ground behind its middle, at least
+TURN = 15.0  # degrees, one standard deviation
+APART = 85.0  # distance in RGB of a shape from the ground behind its middle, at least
 SMALLEST, LARGEST = 0.05, 0.8  # a shape's longer side over the root of the picture's area
 ASPECTS = (1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
 
@@ -121,7 +122,7 @@ def _shape(rng: Rng, class_id: int, longer: float, body: Colour, detail: Colour)
     sides = (1.0, squeeze) if rng.random() < 0.5 else (squeeze, 1.0)
     image = image.resize((round(pen.size * sides[0]), round(pen.size * sides[1])))
     image = image.rotate(
-        rng.normal(0, 25), Image.Resampling.BILINEAR, expand=True, fillcolor=(*body, 0)
+        rng.normal(0, TURN), Image.Resampling.BILINEAR, expand=True, fillcolor=(*body, 0)
     )
     image = image.crop(image.getchannel("A").getbbox())
     scale = longer / max(image.size)

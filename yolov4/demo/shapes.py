@@ -79,9 +79,10 @@ def arrow(pen: Pen) -> None:
 
 
 def cross(pen: Pen) -> None:
-    pen.rectangle((0.33, 0, 0.67, 1), pen.body)
-    pen.rectangle((0, 0.33, 1, 0.67), pen.body)
-    pen.rectangle((0.4, 0.4, 0.6, 0.6), pen.detail)
+    pen.rectangle((0.3, 0, 0.7, 1), pen.body)
+    pen.rectangle((0, 0.3, 1, 0.7), pen.body)
+    pen.rectangle((0.4, 0.08, 0.6, 0.92), pen.detail)
+    pen.rectangle((0.08, 0.4, 0.92, 0.6), pen.detail)
 
 
 def ring(pen: Pen) -> None:
@@ -93,8 +94,8 @@ def ring(pen: Pen) -> None:
 
 def crescent(pen: Pen) -> None:
     pen.ellipse((0, 0, 1, 1), pen.body)
-    pen.ellipse((0.36, 0.05, 1.22, 0.95), None)
-    pen.ellipse((0.08, 0.42, 0.24, 0.58), pen.detail)
+    pen.ellipse((0.42, 0.12, 1.18, 0.88), None)
+    pen.ellipse((0.08, 0.38, 0.32, 0.62), pen.detail)
 
 
 def house(pen: Pen) -> None:
@@ -127,12 +128,12 @@ def cup(pen: Pen) -> None:
 
 
 def key(pen: Pen) -> None:
-    pen.rectangle((0.3, 0.43, 1, 0.57), pen.body)
-    pen.rectangle((0.72, 0.5, 0.8, 0.75), pen.body)
-    pen.rectangle((0.9, 0.5, 1, 0.8), pen.body)
-    pen.ellipse((0, 0.25, 0.5, 0.75), pen.body)
-    pen.ellipse((0.07, 0.32, 0.43, 0.68), pen.detail)
-    pen.ellipse((0.14, 0.39, 0.36, 0.61), None)
+    pen.rectangle((0.4, 0.38, 1, 0.6), pen.body)
+    pen.rectangle((0.64, 0.5, 0.76, 0.82), pen.body)
+    pen.rectangle((0.86, 0.5, 1, 0.88), pen.body)
+    pen.ellipse((0, 0.18, 0.6, 0.78), pen.body)
+    pen.ellipse((0.08, 0.26, 0.52, 0.7), pen.detail)
+    pen.ellipse((0.18, 0.36, 0.42, 0.6), None)
 
 
 def umbrella(pen: Pen) -> None:
@@ -167,11 +168,11 @@ COLOURS: dict[str, tuple[Colour, Colour]] = {
     "arrow": ((90, 220, 40), (20, 85, 30)),  # lime, dark green
     "cross": ((245, 245, 245), (215, 35, 35)),  # white, red
     "ring": ((225, 40, 195), (60, 230, 230)),  # magenta, cyan
-    "crescent": ((30, 40, 130), (250, 240, 150)),  # navy, pale yellow
+    "crescent": ((255, 245, 165), (30, 40, 130)),  # pale yellow, navy
     "house": ((170, 80, 40), (250, 230, 175)),  # brick, cream
     "tree": ((20, 120, 50), (125, 75, 35)),  # green, brown
     "fish": ((40, 200, 235), (250, 130, 30)),  # cyan, orange
     "cup": ((50, 90, 235), (250, 230, 90)),  # blue, yellow
-    "key": ((30, 28, 32), (220, 180, 60)),  # black, gold
+    "key": ((255, 125, 15), (60, 30, 15)),  # orange, dark brown
     "umbrella": ((135, 60, 205), (250, 140, 215)),  # violet, pink
 }

@@ -23,6 +23,7 @@ Rng = np.random.Generator
 
 MOST_OBJECTS = 40  # per augmented picture; more are dropped
 KEPT = 0.4  # of a box's area must be left after cropping for it to count
+CORNER = 0.05  # of its sides: an object seen no further than that is left cut
 
 
 @dataclass
@@ -105,7 +106,12 @@ def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment:
     """The batch of this step: `size` pictures, of which the first `mosaics` are made of four."""
     rng = np.random.default_rng([seed, step])
     chosen = rng.integers(len(data.pixels), size=4 * mosaics + size - mosaics)
-    windows = np.stack([_window(rng, i < 4 * mosaics, augment) for i in range(len(chosen))])
+    windows = np.stack(
+        [
+            _window(rng, data.boxes[number], i < 4 * mosaics, augment)
+            for i, number in enumerate(chosen)
+        ]
+    )
     boxes = np.zeros((size, MOST_OBJECTS, 4), np.float32)
     classes = np.full((size, MOST_OBJECTS), -1, np.int32)
     for i in range(size):
@@ -126,17 +132,30 @@ def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment:
     return Batch(data.pixels[chosen], windows, gains.astype(np.float32), boxes, classes)
 
 
-def _window(rng: Rng, tile: bool, augment: bool) -> Floats:
-    """Which part of a picture is seen, and whether mirrored."""
+def _window(rng: Rng, boxes: Floats, tile: bool, augment: bool) -> Floats:
+    """Which part of a picture is seen, and whether mirrored.
+
+    It cuts no object of which it shows more than a corner: what is left of a box is not the box of
+    what is left.
+    """
     if not augment:
         return np.array([0, 0, 1, 1], np.float32)
     # A tile of a mosaic is half as large, so it takes half a picture or more.
     side = rng.uniform(0.5, 1.0) if tile else rng.uniform(0.7, 1.15)
-    height, width = side * rng.uniform(0.9, 1.1, 2)
-    top, left = rng.uniform(0, 1, 2) * (1 - height, 1 - width)
+    sides = side * rng.uniform(0.9, 1.1, 2)
+    low = rng.uniform(0, 1, 2) * (1 - sides)
+    high = low + sides
+    whole = boxes.reshape(-1, 2, 2)
+    while True:
+        shown = np.minimum(whole[:, 1], high) - np.maximum(whole[:, 0], low)
+        met = whole[(shown > CORNER * (whole[:, 1] - whole[:, 0])).all(axis=1)]
+        hull = np.min([low, *met[:, 0]], axis=0), np.max([high, *met[:, 1]], axis=0)
+        if (hull[0] == low).all() and (hull[1] == high).all():
+            break
+        low, high = hull
     if rng.random() < 0.5:
-        return np.array([top, left + width, top + height, left], np.float32)
-    return np.array([top, left, top + height, left + width], np.float32)
+        return np.array([low[1], high[0], high[1], low[0]], np.float32)
+    return np.array([low[1], low[0], high[1], high[0]], np.float32)
 
 
 def _through(window: Floats, boxes: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:

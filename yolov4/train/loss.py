@@ -15,9 +15,9 @@ import tensorflow as tf
 from yolov4.graph import Tensor
 from yolov4.network import Network, Yolo
 
-ASSIGN_IOU = 0.3  # Darknet's yolov4.cfg has 0.213; worse fits only cost a narrow network
+ASSIGN_IOU = 0.4  # Darknet's yolov4.cfg has 0.213; worse fits only cost a narrow network
 IGNORE_IOU = 0.7  # its ignore_thresh: a box as good as this is no mistake, assigned or not
-BOX_WEIGHT, CLASS_WEIGHT = 2.5, 2.0
+BOX_WEIGHT, CLASS_WEIGHT = 6.0, 2.0
 
 
 class Truth(NamedTuple):

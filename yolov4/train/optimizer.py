@@ -50,7 +50,8 @@ class Optimizer:
         second = self.state["second"].assign(
             SQUARES * self.state["second"] + (1.0 - SQUARES) * tf.square(gradient)
         )
-        adam = (first / (1.0 - tf.pow(momentum, count))) / (
+        # Only where it is used: what Muon moves has a momentum of its own.
+        adam = (first / (1.0 - tf.pow(MOMENTUM, count))) / (
             tf.sqrt(second / (1.0 - tf.pow(SQUARES, count))) + 1e-8
         )
         ahead = momentum * first + (1.0 - momentum) * gradient  # Nesterov's
