@@ -12,7 +12,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow check format venv310 lock bench-gateway bench-served up down clean
+.PHONY: help run model test test-slow check format venv310 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +60,9 @@ venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 
 bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
 	$(BIN)/python -m loadtest.gateway_bench $(ARGS)
+
+bench-overload: .venv/dev ## what MODEL= served does at 1 to 8 times its capacity, beside LitServe and BentoML
+	$(BIN)/python -m loadtest.overload_bench --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
 bench-served: .venv/dev ## what serving MODEL= costs beside calling it in process, on PICTURE=
 	$(BIN)/python -m loadtest.served_bench --model $(MODEL) --picture $(PICTURE) $(ARGS)

@@ -52,8 +52,8 @@ class Running:
 
     def __init__(self, server: Server, tree: ProcessTree, port: int, jpeg: bytes) -> None:
         self.server = server
-        self._tree = tree
-        self._port = port
+        self.tree = tree
+        self.port = port
         self._requests = {
             upload: (raw_request if upload == RAW else multipart_request)(path, jpeg)
             for upload, path in server.paths.items()
@@ -68,16 +68,16 @@ class Running:
             except (OSError, BadAnswer) as error:
                 if isinstance(error, BadAnswer):
                     deadline = min(deadline, time.monotonic() + SETTLE_S)
-                if self._tree.ended() or time.monotonic() > deadline:
-                    raise NotUp(f"{error}\n{self._tree.log_end()}") from error
+                if self.tree.ended() or time.monotonic() > deadline:
+                    raise NotUp(f"{error}\n{self.tree.log_end()}") from error
             time.sleep(0.1)
 
     def measure(self, upload: str, connections: int, warm_up_s: float, seconds: float) -> Window:
         """Raises BadAnswer where one answer is not 200 or differs from the one before."""
         self._load(upload, connections, warm_up_s)
-        before = self._tree.cpu_s()
+        before = self.tree.cpu_s()
         load = self._load(upload, connections, seconds)
-        return window(load, self._tree.cpu_s() - before)
+        return window(load, self.tree.cpu_s() - before)
 
     def _load(self, upload: str, connections: int, seconds: float) -> Load:
-        return uvloop.run(drive(self._port, self._requests[upload], connections, seconds))
+        return uvloop.run(drive(self.port, self._requests[upload], connections, seconds))

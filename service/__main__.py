@@ -1,6 +1,8 @@
 """`python -m service`: the gateway's process. Settings come from the environment."""
 
 import ctypes
+import logging
+import resource
 import socket
 import sys
 import time
@@ -10,8 +12,10 @@ import uvicorn
 
 from . import logs
 from .app import Gateway, create_app
+from .connection import Connection, serving
 from .settings import MIB, Settings, SettingsError
 
+OTHER_DESCRIPTORS = 200  # of probes beyond the limit, of gRPC, of the process
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -28,6 +32,9 @@ class Server(uvicorn.Server):
             self.should_exit = True
         else:
             self._gateway.draining = True
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, Connection)
+                connection.answer_and_close()
             self._stop_at = time.monotonic() + self._gateway.settings.drain_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -52,24 +59,35 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 32 * MIB)
 
 
+def allow_many_descriptors() -> int:
+    """A connection takes one, and the soft limit is often 1024 for the sake of select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def main() -> int:
     keep_freed_memory()
+    descriptors = allow_many_descriptors()
     logs.configure()
     try:
         settings = Settings.load()
+        gateway = Gateway(settings)
+        app = create_app(gateway)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     logs.event("settings", **settings.model_dump())
     for name in Settings.unknown():
         logs.event("unknown setting, ignored", variable=name)
-    gateway = Gateway(settings)
+    if descriptors < settings.max_connections + OTHER_DESCRIPTORS:
+        logs.event("too few descriptors for max_connections", logging.WARNING, limit=descriptors)
     config = uvicorn.Config(
-        create_app(gateway),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=serving(gateway),
         ws="none",
         proxy_headers=False,  # nothing here asks who the client is
         log_config=None,

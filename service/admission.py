@@ -1,18 +1,28 @@
-"""How many pictures may be at the backend, and how many may wait for a place there."""
+"""How many pictures may be at the backend, and how many may wait for a place there.
+
+A bounded queue and not an endless one: a caller who has waited past its patience has left, and
+working for it only makes the next one late too. And a queue bounded in time, not only in number:
+64 waiting are nothing for a GPU and ten seconds for two cores. How long a newcomer will wait
+follows from how long a place is held, by Little's law; one that cannot be answered within its
+budget is refused at once, with the time after which it is worth another try.
+"""
 
 import asyncio
+import math
+import time
 from types import TracebackType
 
 from prometheus_client import Gauge
 
 from .errors import DeadlineExceeded, Full
 
+MEMORY = 0.1  # how much of the estimate each picture renews: it follows the last ten or twenty
+
 
 class Admission:
     """`async with admission.place(budget_s)`: a place at the backend, or Full, or DeadlineExceeded.
 
-    A bounded queue and not an endless one: a caller who has waited past its patience has left, and
-    working for it only makes the next one late too.
+    `max_in_flight` pictures have one at a time, and at most `max_queue` wait for theirs.
     """
 
     def __init__(self, max_in_flight: int, max_queue: int, in_flight: Gauge, queued: Gauge) -> None:
@@ -20,6 +30,7 @@ class Admission:
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
         self._waiting = 0
+        self._held_s = 0.0  # how long a place is held, of late
         self._in_flight = in_flight
         self._queued = queued
 
@@ -36,10 +47,13 @@ class Admission:
         self._in_flight.inc()
 
     async def _wait(self, budget_s: float) -> None:
-        if self._waiting >= self._max_queue:
+        # Places come free one every held / max_in_flight seconds.
+        wait_s = (self._waiting + 1) * self._held_s / self._max_in_flight
+        if self._waiting >= self._max_queue or wait_s + self._held_s > budget_s:
             raise Full(
                 f"{self._max_in_flight} pictures are being worked on and {self._waiting} are"
-                " waiting; try again shortly."
+                f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
+                retry_after_s=max(1, math.ceil(wait_s)),
             )
         self._waiting += 1
         self._queued.inc()
@@ -53,7 +67,8 @@ class Admission:
             self._waiting -= 1
             self._queued.dec()
 
-    def leave(self) -> None:
+    def leave(self, held_s: float) -> None:
+        self._held_s += MEMORY * (held_s - self._held_s)
         self._in_flight.dec()
         self._free.release()
 
@@ -61,7 +76,7 @@ class Admission:
 class _Place:
     """Entered and left by one picture; left whatever happens in between."""
 
-    __slots__ = ("_admission", "_budget_s")
+    __slots__ = ("_admission", "_budget_s", "_entered")
 
     def __init__(self, admission: Admission, budget_s: float) -> None:
         self._admission = admission
@@ -69,6 +84,7 @@ class _Place:
 
     async def __aenter__(self) -> None:
         await self._admission.enter(self._budget_s)
+        self._entered = time.perf_counter()
 
     async def __aexit__(
         self,
@@ -76,4 +92,4 @@ class _Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._admission.leave()
+        self._admission.leave(time.perf_counter() - self._entered)

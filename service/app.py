@@ -5,19 +5,21 @@ import gc
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
-from . import drawing, errors, logs, problems, schema, uploads
+from . import docs, drawing, errors, patience, problems, schema, uploads
+from .buffer import Buffer, Share
 from .detector import Detector, Result, Timings, in_thread
+from .keys import Keys
 from .metrics import Metrics
 from .observe import Observe
 from .routing import DirectRoute
@@ -31,6 +33,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.buffer = Buffer(settings.max_held_bytes)
         self.draining = False
         self.detector: Detector
 
@@ -41,12 +44,7 @@ class Gateway:
         # Pictures are decoded and drawn in threads: as many as there are cores, for each takes
         # hundreds of megabytes at the pixel limit.
         loop.set_default_executor(ThreadPoolExecutor(os.cpu_count(), "picture"))
-        backend = TFServing(
-            settings.backend,
-            settings.model_name,
-            settings.model_version,
-            self.metrics.backend_seconds,
-        )
+        backend = TFServing(settings, self.metrics)
         self.detector = Detector(backend, settings, self.metrics)
         watcher = asyncio.create_task(self._watch())
         # What is here now is here for good: collections need not look at it, nor come so often.
@@ -60,17 +58,10 @@ class Gateway:
             await backend.close()
 
     async def _watch(self) -> None:
-        """Keeps `detect_backend_ready` true, and says in the log when it changes."""
-        before: str | None = None
+        """Keeps `detect_backend_ready` true, and what is known of each model server."""
         while True:
-            try:
-                now = f"version {await self.detector.ready()} of {self.settings.model_name} answers"
-                cause = None
-            except errors.DetectError as error:
-                now, cause = str(error), problems.cause(error)
-            if now != before:
-                logs.event("backend", backend=self.settings.backend, status=now, cause=cause)
-            before = now
+            with suppress(errors.DetectError):  # the log has it
+                await self.detector.ready()
             await asyncio.sleep(self.settings.ready_interval_s)
 
     async def detect(
@@ -78,13 +69,19 @@ class Gateway:
     ) -> Response:
         """One picture, as a form's part `image` or as the body itself: its detections by falling
         score, as JSON or drawn on the picture."""
+        with self.buffer.share() as share:
+            return await self._detect(request, query, share)
+
+    async def _detect(self, request: Request, query: schema.DetectQuery, share: Share) -> Response:
         timings: Timings = request.state.timings
         started = perf_counter()
-        data = await uploads.one(request, self.settings)
-        deadline = timings.since(started, "upload") + self.settings.deadline_s
+        data = await uploads.one(request, self.settings, share)
+        arrived = timings.since(started, "upload")
+        deadline = patience.deadline(request, started, arrived, self.settings.deadline_s)
         fields = request.state.fields
         fields["bytes"] = len(data)
-        result = await self._counted(data, query, deadline, timings)
+        work = self._counted(data, query, deadline, timings)
+        result = await patience.while_there(request, work)
         fields["detections"] = len(result.detections)
         fields["version"] = result.version
         if not schema.wants_image(query.format, request.headers.get("accept", "")):
@@ -101,10 +98,17 @@ class Gateway:
         """Several pictures, as a form's parts `image`: for each, in their order, what `/detect`
         would answer, or `error`. A bad picture costs only itself; when the service can answer none
         of them, the whole call fails."""
+        with self.buffer.share() as share:
+            return await self._detect_batch(request, query, share)
+
+    async def _detect_batch(
+        self, request: Request, query: schema.BatchQuery, share: Share
+    ) -> Response:
         timings: Timings = request.state.timings
         started = perf_counter()
-        pictures = await uploads.several(request, self.settings)
+        pictures = await uploads.several(request, self.settings, share)
         timings.since(started, "upload")
+        patience.asked_s(request)  # before any work
         fields = request.state.fields
         fields["pictures"] = len(pictures)
         fields["bytes"] = sum(map(len, pictures))
@@ -113,16 +117,21 @@ class Gateway:
 
         async def one(data: bytes, part: Timings) -> Result:
             async with window:
-                deadline = perf_counter() + self.settings.deadline_s
+                now = perf_counter()
+                deadline = patience.deadline(request, started, now, self.settings.deadline_s)
                 return await self._counted(data, query, deadline, part)
 
         parts = [Timings() for _ in pictures]
-        results = await asyncio.gather(*map(one, pictures, parts), return_exceptions=True)
+        work = asyncio.gather(*map(one, pictures, parts), return_exceptions=True)
+        results = await patience.while_there(request, work)
         for part in parts:  # at the same time, so the longest counts
             timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
         if all(isinstance(r, errors.Unavailable | errors.DeadlineExceeded) for r in results):
             assert isinstance(results[0], errors.DetectError)
-            raise results[0]
+            try:
+                raise results[0]
+            finally:
+                del results, work  # as in `patience`: else the pictures wait for a collection
         contents: list[dict[str, Any]] = []
         for result in results:
             if isinstance(result, errors.DetectError):
@@ -167,23 +176,33 @@ def create_app(gateway: Gateway) -> FastAPI:
         version="1",
         description=__doc__,
         lifespan=gateway.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would be to the host that the caller named
         middleware=[Middleware(Observe, metrics=gateway.metrics)],
     )
     app.router.route_class = DirectRoute
     problems.install(app)
-    every = schema.problems(400, 413, 415, 422, 503, 504)
+    docs.install(app)
+    path = settings.api_keys_file
+    keys, unauthorized = ([Depends(Keys(path))], [401]) if path else ([], [])
+    every = schema.problems(400, *unauthorized, 408, 413, 415, 422, 503, 504)
     detections = {"model": schema.Detections, "content": {"image/jpeg": {}}}
-    app.post("/detect", responses={200: detections, **every}, openapi_extra=schema.body(1))(
-        gateway.detect
-    )
+    app.post(
+        "/detect",
+        dependencies=keys,
+        responses={200: detections, **every},
+        openapi_extra=schema.body(1),
+    )(gateway.detect)
     app.post(
         "/detect/batch",
+        dependencies=keys,
         responses={200: {"model": schema.Batch}, **every},
         openapi_extra=schema.body(settings.max_batch_pictures),
     )(gateway.detect_batch)
-    app.get("/livez")(gateway.livez)
+    app.get("/livez", response_class=PlainTextResponse)(gateway.livez)
     app.get("/readyz", responses={200: {"model": schema.Ready}, **schema.problems(503, 504)})(
         gateway.readyz
     )
-    app.get("/metrics")(gateway.show_metrics)
+    app.get("/metrics", response_class=PlainTextResponse)(gateway.show_metrics)
     return app

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from . import image
 from .admission import Admission
-from .errors import DeadlineExceeded, TooLarge
+from .errors import BackendFailed, BadPicture, DeadlineExceeded, TooLarge
 from .metrics import Metrics
 from .settings import Settings
 
 Done = TypeVar("Done")
+
+SENT_AGAIN = 2  # times: a right picture may meet a damaged one more than once
 
 
 class Box(NamedTuple):
@@ -87,10 +89,12 @@ class Timings(dict[str, float]):
 
 async def in_thread(deadline: float, work: Callable[..., Done], *arguments: Any) -> Done:
     """`work` off the event loop; what has not begun when the deadline passes never will."""
+    left_s = deadline - time.perf_counter()
     try:
-        return await asyncio.wait_for(
-            asyncio.to_thread(work, *arguments), deadline - time.perf_counter()
-        )
+        if left_s <= 0:
+            raise TimeoutError
+        async with asyncio.timeout(left_s):  # wait_for would keep the picture until a collection
+            return await asyncio.to_thread(work, *arguments)
     except TimeoutError as error:
         raise DeadlineExceeded("The picture could not be worked on in time.") from error
 
@@ -122,7 +126,7 @@ class Detector:
             if not header.as_is:
                 picture = await in_thread(deadline, image.upright, data)
                 called = timings.since(called, "upright")
-            prediction = await self._backend.predict(picture.data, deadline - called)
+            prediction = await self._predict(picture.data, deadline)
             timings.since(called, "backend")
         result = Result(
             prediction.version,
@@ -134,6 +138,24 @@ class Detector:
         for detection in result.detections:
             self._metrics.detections(detection.label).inc()
         return result
+
+    async def _predict(self, data: bytes, deadline: float) -> Prediction:
+        """The backend's answer. A batch that it makes of many callers' pictures fails as one, so
+        that what it refuses may be right and a neighbour damaged: only then is a picture decoded
+        here, which tells, and a right one sent again, as one that every decoder takes."""
+        again = 0
+        while True:
+            try:
+                return await self._backend.predict(data, deadline - time.perf_counter())
+            except BadPicture as error:
+                if again == SENT_AGAIN:
+                    raise BackendFailed(
+                        "The model server refuses this picture, which is not damaged."
+                    ) from error
+            if again == 0:
+                data = (await in_thread(deadline, image.upright, data)).data
+            again += 1
+            self._metrics.suspected.inc()
 
     async def ready(self) -> int:
         """The version that would answer now; raises errors.DetectError where none would."""

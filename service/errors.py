@@ -3,8 +3,10 @@
 DetectError
 ├── BadPicture            not a picture that can be decoded
 ├── UnsupportedMedia      a picture or a body of a kind that is not served
+├── SlowUpload            the body did not arrive in time
 ├── TooLarge              too many bytes, pixels or pictures
 ├── BadParameter          a part or parameter that is missing, doubled or out of range
+├── Unauthorized          no key, or one that is not known
 ├── Unavailable           try again later
 │   ├── Full              as many requests are waiting as may wait
 │   ├── Draining          this gateway is about to stop
@@ -26,6 +28,10 @@ class UnsupportedMedia(DetectError):
     pass
 
 
+class SlowUpload(DetectError):
+    pass
+
+
 class TooLarge(DetectError):
     pass
 
@@ -34,8 +40,16 @@ class BadParameter(DetectError):
     pass
 
 
+class Unauthorized(DetectError):
+    pass
+
+
 class Unavailable(DetectError):
-    retry_after_s = 1
+    """`retry_after_s`: whole seconds, when it is likely to be worth another try."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Full(Unavailable):

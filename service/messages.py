@@ -34,6 +34,8 @@ from tensorflow_serving.apis import (  # noqa: E402
 if _absent:
     del sys.modules["tensorflow"]
 
+DT_FLOAT = types_pb2.DT_FLOAT
+DT_INT32 = types_pb2.DT_INT32
 DT_STRING = types_pb2.DT_STRING
 GetModelStatusRequest = get_model_status_pb2.GetModelStatusRequest
 GetModelStatusResponse = get_model_status_pb2.GetModelStatusResponse

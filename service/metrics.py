@@ -65,6 +65,19 @@ class Metrics:
                 registry=registry,
             )
         )
+        self.backend_retries = Counter(
+            "detect_backend_retries",
+            "Calls made again because a model server could not be reached.",
+            registry=registry,
+        )
+        self.backend_ejected = kept(
+            Gauge(
+                "detect_backend_ejected",
+                "1 while this target is left out, as long as there are others.",
+                ["backend"],
+                registry=registry,
+            )
+        )
         self.images = Counter(
             "detect_images", "Pictures answered with detections.", registry=registry
         )
@@ -87,6 +100,12 @@ class Metrics:
                 ["reason"],
                 registry=registry,
             )
+        )
+        self.suspected = Counter(
+            "detect_suspected",
+            "Right pictures that the model server refused, maybe for a neighbour in a batch, and"
+            " that were sent again.",
+            registry=registry,
         )
         self.backend_ready = Gauge(
             "detect_backend_ready", "1 while the model is AVAILABLE.", registry=registry

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
 from .detector import Timings
+from .headers import EVERY_RAW, NO_PAGE, POLICY
 from .metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -43,6 +44,8 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
+                headers.setdefault(POLICY, NO_PAGE)
+                message["headers"] += EVERY_RAW
                 if timings:
                     timings["total"] = time.perf_counter() - started
                     headers["Server-Timing"] = ", ".join(

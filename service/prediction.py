@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from math import prod
+from math import isnan, prod
 from typing import cast
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from . import messages as m
 from .detector import Prediction
 from .errors import BackendFailed
 
 NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
+NOT_NUMBERS = "The model's boxes or scores are not numbers; try another version of it."
 
 
 def request_maker(spec: m.ModelSpec) -> Callable[[bytes], bytes]:
@@ -45,8 +48,15 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def of_response(response: m.PredictResponse) -> Prediction:
-    """Raises BackendFailed where the outputs are not those of one picture."""
+def of_response(data: bytes) -> Prediction:
+    """Raises BackendFailed where the outputs are not those of one picture, or no numbers.
+
+    An infinite side is one beyond the picture and is clipped like any other; NaN is nowhere.
+    """
+    try:
+        response = m.PredictResponse.FromString(data)
+    except DecodeError as error:
+        raise BackendFailed(NOT_OURS) from error
     outputs = response.outputs
     counts = _ints(outputs["num_detections"])
     boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
@@ -54,22 +64,33 @@ def of_response(response: m.PredictResponse) -> Prediction:
     count = counts[0] if len(counts) == 1 else -1
     if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
         raise BackendFailed(NOT_OURS)
+    if _any_nan(boxes[: 4 * count]) or not all(0 <= score <= 1 for score in scores[:count]):
+        raise BackendFailed(NOT_NUMBERS)
     return Prediction(response.model_spec.version.value, count, boxes, scores, classes, labels)
+
+
+def _any_nan(numbers: Sequence[float]) -> bool:
+    """The sum is quick to say no; where infinities cancel each other it is NaN too."""
+    return isnan(sum(numbers)) and any(map(isnan, numbers))
 
 
 def _floats(tensor: m.TensorProto) -> Sequence[float]:
     """Its numbers, flat: TF Serving sends typed fields, or raw bytes where it is told to."""
-    content: bytes = tensor.tensor_content
-    if not content:
-        return cast(Sequence[float], tensor.float_val)
-    return memoryview(_whole(content)).cast("f")
+    content = _content(tensor, m.DT_FLOAT)
+    return memoryview(content).cast("f") if content else cast(Sequence[float], tensor.float_val)
 
 
 def _ints(tensor: m.TensorProto) -> Sequence[int]:
+    content = _content(tensor, m.DT_INT32)
+    return memoryview(content).cast("i") if content else cast(Sequence[int], tensor.int_val)
+
+
+def _content(tensor: m.TensorProto, dtype: int) -> bytes:
+    """Raw bytes of four each; typed fields have no other type's numbers, but bytes tell nothing."""
     content: bytes = tensor.tensor_content
-    if not content:
-        return cast(Sequence[int], tensor.int_val)
-    return memoryview(_whole(content)).cast("i")
+    if content and (tensor.dtype != dtype or len(content) % 4):
+        raise BackendFailed(NOT_OURS)
+    return content
 
 
 def _strings(tensor: m.TensorProto) -> Sequence[bytes]:
@@ -90,9 +111,3 @@ def _strings(tensor: m.TensorProto) -> Sequence[bytes]:
         raise BackendFailed(NOT_OURS)
     ends = list(accumulate(lengths, initial=at))
     return [content[begin:end] for begin, end in pairwise(ends)]
-
-
-def _whole(content: bytes) -> bytes:
-    if len(content) % 4:
-        raise BackendFailed(NOT_OURS)
-    return content

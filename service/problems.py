@@ -13,9 +13,12 @@ from starlette.responses import Response
 
 from . import errors
 from .errors import DetectError
+from .headers import EVERY, NO_PAGE, POLICY
 
 STATUS: dict[type[DetectError], int] = {
     errors.BadPicture: 400,
+    errors.Unauthorized: 401,
+    errors.SlowUpload: 408,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
     errors.BadParameter: 422,
@@ -34,12 +37,16 @@ def slug(error: DetectError) -> str:
 
 
 def problem(request: Request, status: int, kind: str, detail: str) -> dict[str, Any]:
+    return content(request.state.request_id, status, kind, detail)
+
+
+def content(request_id: str, status: int, kind: str, detail: str) -> dict[str, Any]:
     return {
         "type": f"urn:problem:{kind}",
         "title": kind.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "request_id": request.state.request_id,
+        "request_id": request_id,
     }
 
 
@@ -79,6 +86,8 @@ def install(app: FastAPI) -> None:
         found = of_error(request, error)
         if isinstance(error, errors.Unavailable):
             return response(found, {"Retry-After": str(error.retry_after_s)})
+        if isinstance(error, errors.Unauthorized):
+            return response(found, {"WWW-Authenticate": "Bearer"})
         return response(found)
 
     async def on_bad_parameter(request: Request, error: Exception) -> Response:
@@ -90,7 +99,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = str(error.detail).lower().replace(" ", "-")
-        detail = f"{request.method} {request.url.path}: {error.detail}. See /docs."
+        detail = f"{request.method} {request.scope['path']}: {error.detail}. See /docs."
         return response(problem(request, error.status_code, kind, detail), error.headers)
 
     async def on_gone(request: Request, _: Exception) -> Response:
@@ -98,8 +107,9 @@ def install(app: FastAPI) -> None:
 
     async def on_bug(request: Request, _: Exception) -> Response:
         detail = "The gateway failed; its log has the traceback under this request_id."
-        request_id = {"X-Request-ID": request.state.request_id}
-        return response(problem(request, 500, "internal-error", detail), request_id)
+        # This answer is made outside of observe.py, which sets them on all others.
+        own = {"X-Request-ID": request.state.request_id, POLICY: NO_PAGE, **EVERY}
+        return response(problem(request, 500, "internal-error", detail), own)
 
     app.add_exception_handler(DetectError, on_detect_error)
     app.add_exception_handler(RequestValidationError, on_bad_parameter)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from . import patience
 from .detector import Query, Result
 from .image import MEDIA_TYPES
 
@@ -133,6 +134,8 @@ class Ready(BaseModel):
 
 PROBLEMS = {
     400: "Not a decodable picture.",
+    401: "No key, or one that is not known.",
+    408: "The body did not arrive in time.",
     413: "Too many bytes, pixels or pictures.",
     415: "Another media type.",
     422: "A bad parameter or part.",
@@ -146,17 +149,33 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": PROBLEMS[code], "content": content} for code in codes}
 
 
+TIMEOUT = {
+    "name": patience.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "How long you wait for the answer, in milliseconds from the request's head on;"
+    " at most what the service gives itself.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+
 def body(most: int) -> dict[str, Any]:
     """OpenAPI's requestBody: a form of pictures; where one is allowed, also the picture itself."""
     binary = {"type": "string", "format": "binary"}
     part = (
         binary if most == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": most}
     )
-    form = {"type": "object", "properties": {"image": part}, "required": ["image"]}
-    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
+    form = {
+        "type": "object",
+        "properties": {"image": part},
+        "required": ["image"],
+        "additionalProperties": False,
+    }
+    encoding = {"image": {"contentType": ", ".join(MEDIA_TYPES)}}
+    content: dict[str, Any] = {"multipart/form-data": {"schema": form, "encoding": encoding}}
     if most == 1:
         content |= {media_type: {"schema": binary} for media_type in MEDIA_TYPES}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [TIMEOUT]}
 
 
 def detections(name: str, result: Result) -> dict[str, Any]:

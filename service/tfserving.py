@@ -1,146 +1,153 @@
-"""The model server over gRPC: one channel, a deadline on every call, one table of status codes."""
+"""Model servers over gRPC: every call with a deadline, and one that nobody got made once more."""
 
-import json
+import asyncio
+import random
 import time
-from collections.abc import Callable
+from functools import partial
 
 import grpc
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
-from prometheus_client import Histogram
 
 from . import messages as m
+from .backends import Backends, RetryBudget, Target
+from .channel import channel
 from .detector import Prediction
-from .errors import (
-    BackendFailed,
-    BadPicture,
-    DeadlineExceeded,
-    DetectError,
-    Full,
-    NoBackend,
-)
-from .prediction import NOT_OURS, of_response, request_maker
+from .errors import BackendFailed, DetectError, NoBackend
+from .metrics import Metrics
+from .prediction import of_response, request_maker
+from .settings import Settings
+from .status_codes import ERRORS, translated, unreachable
 
-# Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
-# to the log: it names nodes of the graph.
-ERRORS: dict[Code, tuple[type[DetectError], str]] = {
-    Code.INVALID_ARGUMENT: (BadPicture, "The picture's data is damaged or ends early."),
-    Code.NOT_FOUND: (NoBackend, "The model server does not serve this model or version."),
-    Code.UNAVAILABLE: (NoBackend, "The model server cannot be reached."),
-    Code.RESOURCE_EXHAUSTED: (Full, "The model server has no room for another request."),
-    Code.DEADLINE_EXCEEDED: (DeadlineExceeded, "The model server did not answer in time."),
-    Code.CANCELLED: (NoBackend, "The call to the model server was cancelled."),
-    Code.FAILED_PRECONDITION: (BackendFailed, "The model server cannot run this model."),
-    Code.UNIMPLEMENTED: (
-        BackendFailed,
-        "The backend is not a TensorFlow Serving prediction server.",
-    ),
-    Code.PERMISSION_DENIED: (BackendFailed, "The model server refused this gateway."),
-    Code.UNAUTHENTICATED: (BackendFailed, "The model server refused this gateway."),
-    Code.INTERNAL: (BackendFailed, "The model server failed."),
-    Code.UNKNOWN: (BackendFailed, "The model server failed."),
-    Code.DATA_LOSS: (BackendFailed, "The model server failed."),
-    Code.ABORTED: (BackendFailed, "The model server failed."),
-    Code.OUT_OF_RANGE: (BackendFailed, "The model server failed."),
-    Code.ALREADY_EXISTS: (BackendFailed, "The model server failed."),
-}
+# Before the same target is asked again: time to connect anew. Half to one and a half of it, so that
+# not everybody comes back at once.
+PAUSE_S = 0.1
 
-# Of a model whose signature is not contract 2 (predict_util.cc, direct_session.cc).
-OPERATORS_MISTAKE = ("signature", "input alias", "expects arg")
-
-MIB = 1024 * 1024
-OPTIONS = [
-    # A picture is limited at the edge, so sending is not limited again; an answer is some kilobytes
-    # of boxes, and one of megabytes is another model's raw tensors.
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", 1 * MIB),
-    # A server that comes back is found within a second, not within gRPC's two minutes. The "min" is
-    # how long one attempt may take, handshake included.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # A machine that vanished is noticed while a call waits for it. Servers punish pings on idle
-    # connections, so there are none.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
-]
-
-
-def target(backend: str) -> str:
-    """DETECT_BACKEND for gRPC. Several are addresses: gRPC resolves only one name a channel."""
-    several = [one.strip() for one in backend.split(",") if one.strip()]
-    return several[0] if len(several) == 1 else "ipv4:" + ",".join(several)
+STATES = {number: name for name, number in m.ModelVersionStatus.State.items()}
 
 
 class TFServing:
     """Make it inside the running event loop; close it there."""
 
-    def __init__(
-        self, backend: str, name: str, version: int | None, seconds: Callable[..., Histogram]
-    ) -> None:
-        self.backend = backend
-        self.name = name
-        self._spec = m.ModelSpec(name=name, signature_name="serving_default")
-        if version is not None:
-            self._spec.version.value = version
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._spec = m.ModelSpec(name=settings.model_name, signature_name="serving_default")
+        if settings.model_version is not None:
+            self._spec.version.value = settings.model_version
         self._request = request_maker(self._spec)
-        self._seconds = seconds
-        self._channel = grpc.aio.insecure_channel(target(backend), options=OPTIONS)
-        self._predict = self._channel.unary_unary(
-            "/tensorflow.serving.PredictionService/Predict",
-            request_serializer=None,
-            response_deserializer=m.PredictResponse.FromString,
-        )
-        self._status = self._channel.unary_unary(
-            "/tensorflow.serving.ModelService/GetModelStatus",
-            request_serializer=m.GetModelStatusRequest.SerializeToString,
-            response_deserializer=m.GetModelStatusResponse.FromString,
-        )
+        self._seconds = metrics.backend_seconds
+        self._retries = metrics.backend_retries
+        self._budget = RetryBudget(burst=settings.max_in_flight)
+        self._looks: set[asyncio.Task[DetectError | None]] = set()
+        names = [name.strip() for name in settings.backend.split(",")]
+        self._channels = [channel(name, settings) for name in names]
+        self._backends = Backends(list(map(target, names, self._channels)))
+        for each in self._backends.targets:
+            metrics.backend_ejected(each.name).set_function(partial(getattr, each, "ejected"))
 
     async def close(self) -> None:
-        await self._channel.close()
+        for look in self._looks:
+            look.cancel()
+        for each in self._channels:
+            await each.close()
 
     async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
-        """`picture`: JPEG or PNG bytes. Raises what ERRORS says, caused by the server's words."""
+        """`picture`: JPEG or PNG bytes. Raises what ERRORS says, caused by the server's words.
+
+        Detecting twice does no harm, so a server that cannot be reached costs another try, once.
+        """
+        deadline = time.perf_counter() + timeout_s
         request = self._request(picture)
+        self._budget.call()
+        failed: Target | None = None
+        while True:
+            at = self._backends.choose(failed)
+            try:
+                return of_response(await self._call(at, request, deadline - time.perf_counter()))
+            except grpc.aio.AioRpcError as error:
+                # Never in a variable: an error held by the frame that it leaves is a cycle, and the
+                # picture would stay until a collection.
+                if not unreachable(error):
+                    raise translated(error) from error
+                at.eject(str(translated(error)), error.details())
+                pause_s = PAUSE_S * random.uniform(0.5, 1.5) if self._alone else 0.0
+                late = time.perf_counter() + pause_s >= deadline
+                if failed or late or not self._budget.retry():
+                    raise translated(error) from error
+                failed = at
+            self._retries.inc()
+            await asyncio.sleep(pause_s)
+
+    @property
+    def _alone(self) -> bool:
+        return len(self._backends.targets) == 1
+
+    async def _call(self, at: Target, request: bytes, timeout_s: float) -> bytes:
         started = time.perf_counter()
         code = Code.CANCELLED
+        at.outstanding += 1
         try:
-            response = await self._predict(request, timeout=timeout_s)
+            response: bytes = await at.predict(request, timeout=timeout_s)
             code = Code.OK
+            return response
         except grpc.aio.AioRpcError as error:
             code = error.code()
-            raise translated(error) from error
+            raise
         finally:
+            at.outstanding -= 1
             self._seconds(code.name).observe(time.perf_counter() - started)
-        return of_response(response)
 
     async def version(self, timeout_s: float) -> int:
-        """The version that answers now. Raises NoBackend where none is AVAILABLE."""
-        request = m.GetModelStatusRequest(model_spec=self._spec)
+        """The newest version that answers, as soon as one target says so; looks at the others go
+        on. Raises what the first target to fail says where none is AVAILABLE."""
+        looks = [
+            asyncio.create_task(self._look(each, timeout_s)) for each in self._backends.targets
+        ]
+        for look in looks:
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+        troubles = []
+        for next_look in asyncio.as_completed(looks):
+            trouble = await next_look
+            if trouble is None:
+                return max(each.version or 0 for each in self._backends.targets)
+            troubles.append(trouble)
+        raise troubles[0]
+
+    async def _look(self, at: Target, timeout_s: float) -> DetectError | None:
+        """What is wrong with it; it is ejected, or admitted again."""
+        name = self._spec.name
+        request = m.GetModelStatusRequest(model_spec=self._spec).SerializeToString()
         try:
-            response = await self._status(request, timeout=timeout_s)
+            version = available(name, await at.status(request, timeout=timeout_s))
         except grpc.aio.AioRpcError as error:
-            raise translated(error) from error
-        states = response.model_version_status
-        available = [s.version for s in states if s.state == m.ModelVersionStatus.AVAILABLE]
-        if not available:
-            seen = ", ".join(
-                f"{s.version}: {m.ModelVersionStatus.State.Name(s.state)}" for s in states
-            )
-            raise NoBackend(
-                f"No version of model {self.name!r} is AVAILABLE ({seen or 'none known'})."
-            )
-        return int(max(available))
+            trouble = translated(error)
+            trouble.__cause__ = error
+            at.eject(str(trouble), error.details())
+            return trouble
+        except DetectError as trouble:
+            at.eject(str(trouble), None)
+            return trouble
+        at.admit(version, f"version {version} of {name} answers")
+        return None
 
 
-def translated(error: grpc.aio.AioRpcError) -> DetectError:
-    """The caller's view of a failed call."""
-    code = error.code()
-    # The one mistake of the operator's that TF Serving reports as the caller's.
-    words = (error.details() or "").lower()
-    if code is Code.INVALID_ARGUMENT and any(sign in words for sign in OPERATORS_MISTAKE):
-        return BackendFailed(NOT_OURS)
-    kind, sentence = ERRORS[code]
-    return kind(sentence)
+def target(name: str, at: grpc.aio.Channel) -> Target:
+    """Bytes in and out: gRPC would turn an answer that cannot be parsed into None."""
+    return Target(
+        name,
+        predict=at.unary_unary("/tensorflow.serving.PredictionService/Predict"),
+        status=at.unary_unary("/tensorflow.serving.ModelService/GetModelStatus"),
+    )
+
+
+def available(name: str, status: bytes) -> int:
+    """The newest AVAILABLE version in a GetModelStatusResponse; raises NoBackend for none."""
+    try:
+        states = m.GetModelStatusResponse.FromString(status).model_version_status
+    except DecodeError as error:
+        raise BackendFailed(ERRORS[Code.UNIMPLEMENTED][1]) from error
+    versions = [s.version for s in states if s.state == m.ModelVersionStatus.AVAILABLE]
+    if not versions:
+        seen = ", ".join(f"{s.version}: {STATES.get(s.state, s.state)}" for s in states)
+        raise NoBackend(f"No version of model {name!r} is AVAILABLE ({seen or 'none known'}).")
+    return int(max(versions))

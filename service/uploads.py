@@ -9,13 +9,15 @@ from multipart import (
     PushMultipartParser,
     parse_options_header,
 )
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from .buffer import Share
 from .errors import BadParameter, BadPicture, TooLarge, UnsupportedMedia
 from .image import MEDIA_TYPES
 from .settings import Settings
 
 PART = "image"
+BROKEN = "broken"  # in the request's state: the DetectError that ended its body
 FORM = "multipart/form-data"
 HINT = (
     f"send {FORM} with a part named {PART!r} (curl -F image=@picture.jpg), or the picture itself"
@@ -24,21 +26,22 @@ HINT = (
 )
 
 
-async def one(request: Request, settings: Settings) -> bytes:
+async def one(request: Request, settings: Settings, share: Share) -> bytes:
     """The picture of `POST /detect`."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type in MEDIA_TYPES:
-        chunks = [chunk async for chunk in _limited(request, settings.max_upload_bytes)]
+        limit = settings.max_upload_bytes
+        chunks = [chunk async for chunk in _limited(request, limit, share)]
         return b"".join(chunks)
     if media_type != FORM:
         raise UnsupportedMedia(f"{_said(media_type)}; {HINT}.")
     # A form is a little more than its picture: boundaries and headers.
     limit = settings.max_upload_bytes + 64 * 1024
-    pictures = await _form(request, options, limit, settings.max_upload_bytes, 1)
+    pictures = await _form(request, options, share, limit, settings.max_upload_bytes, 1)
     return pictures[0]
 
 
-async def several(request: Request, settings: Settings) -> list[bytes]:
+async def several(request: Request, settings: Settings, share: Share) -> list[bytes]:
     """The pictures of `POST /detect/batch`, in their order."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != FORM:
@@ -48,29 +51,42 @@ async def several(request: Request, settings: Settings) -> list[bytes]:
         )
     # Whether one of them is too large is that one's trouble alone: the detector says so.
     limit = settings.max_batch_bytes
-    return await _form(request, options, limit, limit, settings.max_batch_pictures)
+    return await _form(request, options, share, limit, limit, settings.max_batch_pictures)
 
 
 def _said(media_type: str) -> str:
     return f"Content-Type is {media_type!r}" if media_type else "There is no Content-Type"
 
 
-async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+async def _limited(request: Request, limit: int, share: Share) -> AsyncIterator[bytes]:
     """The body as it arrives. What announces itself as too large is refused before it is read."""
     announced = request.headers.get("content-length", "")
     too_large = f"The limit is {limit} bytes"
     if announced.isdigit() and int(announced) > limit:
         raise TooLarge(f"The body has {announced} bytes. {too_large}.")
     received = 0
-    async for chunk in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if broken := request.scope["state"].get(BROKEN):
+            raise broken
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         received += len(chunk)
         if received > limit:
             raise TooLarge(f"The body has more bytes than may be sent. {too_large}.")
+        share.take(len(chunk))
         yield chunk
 
 
 async def _form(
-    request: Request, options: dict[str, str], limit: int, part_limit: int, most: int
+    request: Request,
+    options: dict[str, str],
+    share: Share,
+    limit: int,
+    part_limit: int,
+    most: int,
 ) -> list[bytes]:
     """The parts named `image`; any other is refused, since nothing would read it."""
     pictures: list[list[bytes]] = []
@@ -79,7 +95,7 @@ async def _form(
             options.get("boundary", ""), max_segment_size=part_limit, max_segment_count=most + 1
         )
         # Parsed at once, not as it arrives: that would copy every picture once more.
-        body = b"".join([chunk async for chunk in _limited(request, limit)])
+        body = b"".join([chunk async for chunk in _limited(request, limit, share)])
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
                 _check(event, len(pictures), most)

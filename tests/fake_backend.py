@@ -36,6 +36,7 @@ def answer(rows: list[Row], version: int = 3, raw: bool = False) -> Any:
     }
     for name, (kind, values) in numbers.items():
         tensor = response.outputs[name]
+        tensor.dtype = m.DT_FLOAT if kind == "f" else m.DT_INT32
         if raw:
             tensor.tensor_content = struct.pack(f"{len(values)}{kind}", *values)
         else:
@@ -53,13 +54,19 @@ def answer(rows: list[Row], version: int = 3, raw: bool = False) -> Any:
 
 @dataclass
 class FakeBackend:
-    """`reply` gets a picture's bytes and returns an answer, or raises `Refuse`."""
+    """`reply` gets a picture's bytes and returns an answer, or its bytes, or raises `Refuse`."""
 
     reply: Callable[[bytes], Any] = lambda picture: answer([DOG, CAT, MOUSE])
     state: int = m.ModelVersionStatus.AVAILABLE
     delay_s: float = 0
+    host: str = "127.0.0.1"
     port: int = 0
+    status: bytes | None = None  # instead of `state`
+    status_delay_s: float = 0
+    credentials: grpc.ServerCredentials | None = None
     pictures: list[bytes] = field(default_factory=list)
+    budgets_s: list[float] = field(default_factory=list)  # each call's time left, as it came
+    cancelled: int = 0  # calls that ended before their answer
 
     def __enter__(self) -> "FakeBackend":
         self._server = grpc.server(ThreadPoolExecutor(16))
@@ -71,7 +78,7 @@ class FakeBackend:
                         "Predict": grpc.unary_unary_rpc_method_handler(
                             self._predict,
                             m.PredictRequest.FromString,
-                            m.PredictResponse.SerializeToString,
+                            lambda a: a if isinstance(a, bytes) else a.SerializeToString(),
                         )
                     },
                 ),
@@ -81,14 +88,18 @@ class FakeBackend:
                         "GetModelStatus": grpc.unary_unary_rpc_method_handler(
                             self._status,
                             m.GetModelStatusRequest.FromString,
-                            m.GetModelStatusResponse.SerializeToString,
+                            lambda a: self.status or a.SerializeToString(),
                         )
                     },
                 ),
             )
         )
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
-        self.target = f"127.0.0.1:{self.port}"
+        address = f"{self.host}:{self.port}"
+        if self.credentials:
+            self.port = self._server.add_secure_port(address, self.credentials)
+        else:
+            self.port = self._server.add_insecure_port(address)
+        self.target = f"{self.host}:{self.port}"
         self._server.start()
         return self
 
@@ -98,6 +109,9 @@ class FakeBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self._server.stop(None).wait()
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -106,13 +120,16 @@ class FakeBackend:
         assert tensor.dtype == m.DT_STRING
         assert [d.size for d in tensor.tensor_shape.dim] == [1]
         self.pictures.append(tensor.string_val[0])
+        self.budgets_s.append(context.time_remaining())
         time.sleep(self.delay_s)
+        self.cancelled += not context.is_active()
         try:
             return self.reply(tensor.string_val[0])
         except Refuse as refusal:
             context.abort(refusal.code, refusal.details)
 
     def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
+        time.sleep(self.status_delay_s)
         response = m.GetModelStatusResponse()
         response.model_version_status.add(version=3, state=self.state)
         return response

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 
 from tests.conftest import ROOT
 
-START_S = 60
+START_S = 180
 State = get_model_status_pb2.ModelVersionStatus.State
 
 

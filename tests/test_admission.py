@@ -99,3 +99,46 @@ def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
             assert value(in_flight) == 1
 
     asyncio.run(scenario())
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
+    async def scenario() -> None:
+        admission, _, queued = make(2, 100)
+
+        async def work(seconds: float) -> None:
+            async with admission.place(5):
+                await asyncio.sleep(seconds)
+
+        for _ in range(60):  # it learns how long a place is held: 20 ms
+            await asyncio.gather(work(0.02), work(0.02))
+        tasks = [asyncio.create_task(work(0.02)) for _ in range(2 + 10)]
+        await asyncio.sleep(0)
+        # Two at work and ten waiting: about 11 x 20 / 2 ms to wait, and 20 of its own.
+        with pytest.raises(Full, match="2 pictures are being worked on and 10 are waiting") as full:
+            async with admission.place(0.06):
+                pass
+        assert full.value.retry_after_s == 1
+        async with admission.place(2):
+            assert value(queued) == 0  # they came first
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+def test_the_time_to_come_back_grows_with_the_work_that_waits() -> None:
+    async def scenario() -> None:
+        admission, *_ = make(2, 8)
+        await admission.enter(99)
+        admission.leave(100)  # one place was held so long: an estimate of 10 s
+        await admission.enter(99)
+        await admission.enter(99)
+        waiting = [asyncio.create_task(admission.enter(99)) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(Full) as full:
+            await admission.enter(99)
+        assert full.value.retry_after_s == 45  # the ninth in a queue that moves on every 5 s
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(scenario())

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from service import messages as m
+from service.image import upright
 from service.schema import Format, wants_image
 from tests.fake_backend import CAT, DOG, MOUSE, FakeBackend, Refuse, answer
 from tests.gateway_process import GatewayProcess, wait_for
@@ -214,17 +215,50 @@ def test_bad_pictures(
     assert gateway.http.post("/detect", files=form(picture())).json() == EXPECTED
 
 
-def test_a_picture_only_the_model_server_finds_damaged(
+def test_a_right_picture_that_the_model_server_refuses_each_time(
     gateway: GatewayProcess, backend: FakeBackend
 ) -> None:
     def refuse(_: bytes) -> Any:
         raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "{{node map/while/DecodeJpeg}} Invalid JPEG")
 
     backend.reply = refuse
-    detail = problem(gateway.http.post("/detect", files=form(picture())), 400, "bad-picture")
-    assert "damaged or ends early" in detail
+    detail = problem(gateway.http.post("/detect", files=form(picture())), 503, "backend-failed")
+    assert "not damaged" in detail
     assert "node" not in detail
+    assert len(backend.pictures) == 3
     wait_for(lambda: "DecodeJpeg" in gateway.log("request")[-1].get("cause", ""))
+
+
+@pytest.mark.parametrize("unlucky", [1, 2])
+def test_a_right_picture_in_a_damaged_ones_batch_is_sent_again(
+    gateway: GatewayProcess, backend: FakeBackend, unlucky: int
+) -> None:
+    def refuse(_: bytes) -> Any:
+        if len(backend.pictures) <= unlucky:
+            raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Invalid JPEG data or crop window")
+        return answer([DOG, CAT, MOUSE])
+
+    before = gateway.metric("detect_suspected_total")
+    backend.pictures.clear()
+    backend.reply = refuse
+    assert gateway.http.post("/detect", files=form(picture())).json() == EXPECTED
+    first, *again = backend.pictures
+    assert first == picture()
+    assert len(again) == unlucky
+    # What is sent again was decoded and encoded here, and so can be read everywhere.
+    assert set(again) == {upright(picture()).data}
+    assert gateway.metric("detect_suspected_total") == before + unlucky
+
+
+def test_a_damaged_picture_is_not_sent_again(gateway: GatewayProcess, backend: FakeBackend) -> None:
+    def refuse(_: bytes) -> Any:
+        raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Invalid JPEG data or crop window")
+
+    backend.pictures.clear()
+    backend.reply = refuse
+    cut_short = picture(640, 480, quality=95)[:-700]
+    problem(gateway.http.post("/detect", files=form(cut_short)), 400, "bad-picture")
+    assert backend.pictures == [cut_short]
 
 
 @pytest.mark.parametrize("content_type", ["", "image/gif", "text/plain", "application/json"])
@@ -549,7 +583,7 @@ def test_one_json_line_a_request(gateway: GatewayProcess) -> None:
 def test_the_document_declares_every_status_and_kind_of_body(gateway: GatewayProcess) -> None:
     document = gateway.http.get("/openapi.json").json()
     detect = document["paths"]["/detect"]["post"]
-    assert set(detect["responses"]) == {"200", "400", "413", "415", "422", "503", "504"}
+    assert set(detect["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
     assert set(detect["responses"]["200"]["content"]) == {"application/json", "image/jpeg"}
     assert set(detect["requestBody"]["content"]) == {
         "multipart/form-data",
@@ -558,9 +592,9 @@ def test_the_document_declares_every_status_and_kind_of_body(gateway: GatewayPro
         "image/webp",
     }
     names = {p["name"] for p in detect["parameters"]}
-    assert names == {"score_threshold", "max_detections", "label", "format"}
+    assert names == {"score_threshold", "max_detections", "label", "format", "X-Timeout-Ms"}
     batch = document["paths"]["/detect/batch"]["post"]
-    assert set(batch["responses"]) == {"200", "400", "413", "415", "422", "503", "504"}
+    assert set(batch["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
     assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503", "504"}
     assert "Problem" in document["components"]["schemas"]
     for response in detect["responses"].values():

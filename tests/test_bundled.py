@@ -18,8 +18,8 @@ from yolov4.demo.scenes import NAMES, write_scenes
 
 DEMO = ROOT / "yolov4" / "demo"
 MOST_BYTES = 3_000_000
-# In shapes-1.jpg; a second, tiny arrow lies in a corner.
-SHOWN = ["crescent", "cross", "cup", "key", "key", "star"]
+# In shapes-1.jpg; a tiny umbrella lies beside the arrow.
+SHOWN = ["arrow", "crescent", "cross", "key", "star"]
 FRESH = range(3_000_000, 3_000_080)  # never trained on, and not those the README's AP is of
 
 
@@ -72,7 +72,7 @@ def test_the_printed_curl_lines_work(demo: Service, tmp_path: Path) -> None:
     done = subprocess.run(shlex.split(as_json), cwd=ROOT, check=True, capture_output=True)
     found = json.loads(done.stdout)["detections"]
     labels = sorted(thing["label"] for thing in found if thing["score"] >= 0.5)
-    assert [label for label in labels if label != "arrow"] == SHOWN
+    assert [label for label in labels if label != "umbrella"] == SHOWN
     picture = tmp_path / "detections.jpg"
     assert drawn.endswith("-o detections.jpg")
     command = shlex.split(drawn)[:-1]
@@ -94,5 +94,5 @@ def test_average_precision_on_fresh_scenes(demo: Service, tmp_path: Path) -> Non
     assert main(arguments) == 0
     stats = json.loads((tmp_path / "accuracy.json").read_text())["stats"]
     # Of a thousand scenes the README has more; eighty scatter.
-    assert stats["AP"] > 0.55
-    assert stats["AP50"] > 0.88
+    assert stats["AP"] > 0.72
+    assert stats["AP50"] > 0.94

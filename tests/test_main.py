@@ -1,6 +1,7 @@
 """The gateway's process: what it loads, how it starts and stops."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -9,10 +10,13 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.fake_backend import FakeBackend
-from tests.gateway_process import GatewayProcess
+from tests.gateway_process import GatewayProcess, wait_for
 from tests.pictures import picture
+from tests.raw_http import connect, exchange, get, much, one, post, push, to_the_end
 
 
 def test_the_tensorflow_runtime_is_not_in_the_process_and_it_is_small() -> None:
@@ -101,6 +105,73 @@ def test_sigterm_says_not_ready_then_answers_what_is_under_way_then_exits_0() ->
         assert answers == [200]
         assert gateway.process.wait(10) == 0
         assert gateway.log()[-1]["event"] == "stopped"
+
+
+def test_while_draining_every_answer_says_that_it_is_the_last() -> None:
+    with (
+        FakeBackend(delay_s=0.5) as slow,
+        GatewayProcess(backend=slow.target, drain_s=2) as gateway,
+        connect(gateway) as idle,
+        connect(gateway) as busy,
+    ):
+        idle.sendall(get("/livez"))
+        assert "connection" not in one(idle).headers
+        data = picture()
+        busy.sendall(post(f"Content-Length: {len(data)}", body=data))
+        wait_for(lambda: slow.pictures)
+        gateway.process.send_signal(signal.SIGTERM)
+        (under_way,) = to_the_end(busy)
+        assert (under_way.status, under_way.headers["connection"]) == (200, "close")
+        idle.sendall(get("/livez"))
+        (asked_now,) = to_the_end(idle)
+        assert (asked_now.status, asked_now.headers["connection"]) == (200, "close")
+        (of_a_new_connection,) = exchange(gateway, get("/readyz"))
+        assert of_a_new_connection.status == 503
+        assert of_a_new_connection.headers["connection"] == "close"
+        assert gateway.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("client_does", ["not read", "not finish its upload", "not begin"])
+def test_no_client_can_hold_up_the_end(client_does: str) -> None:
+    """Its own time limits are far away; those of the end hold."""
+    with (
+        FakeBackend() as backend,
+        GatewayProcess(
+            backend=backend.target,
+            drain_s=0.5,
+            shutdown_timeout_s=2,
+            upload_timeout_s=600,
+            send_timeout_s=600,
+            head_timeout_s=600,
+        ) as gateway,
+        connect(gateway) as client,
+    ):
+        if client_does == "not read":
+            push(client, [much()])
+            wait_for(lambda: gateway.log("request"), within_s=20)
+        elif client_does == "not begin":
+            client.sendall(b"POST /detect HTTP/1.1\r\n")
+        else:
+            client.sendall(post("Content-Length: 1000", body=b"some"))
+        time.sleep(0.2)
+        begun = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(30) == 0
+        # Machines are slow, and still this is far from 600 seconds.
+        assert time.monotonic() - begun < 2.5 + 5
+        assert gateway.log()[-1]["event"] == "stopped"
+        if client_does == "not finish its upload":
+            (answer,) = to_the_end(client)
+            assert "the body has not arrived" in answer.problem(503, "draining")
+            assert gateway.log("Exception in ASGI application\n") == []
+
+
+def test_too_few_descriptors_are_said() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said = "too few descriptors for max_connections"
+    for connections, lines in ((1, 0), (hard, 1)):
+        with GatewayProcess(backend="127.0.0.1:1", max_connections=connections) as gateway:
+            assert len(gateway.log(said)) == lines
 
 
 def test_a_setting_that_cannot_be_used_is_a_sentence_and_exit_2() -> None:

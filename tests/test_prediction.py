@@ -1,6 +1,7 @@
 """What the model server may send, and what is not detections."""
 
 from collections.abc import Callable
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from service import messages as m
 from service.errors import BackendFailed
 from service.prediction import _strings, of_response, request_maker
-from tests.fake_backend import DOG, answer
+from tests.fake_backend import DOG, Row, answer
+
+DT_DOUBLE, DT_INT64 = 2, 9  # types.proto
 
 
 def test_long_strings_as_bytes() -> None:
@@ -34,17 +37,64 @@ def _odd_content(name: str) -> Any:
     return response
 
 
+def _other_dtype(name: str) -> Any:
+    """Twice as many bytes, which would pass for as many other numbers."""
+    response = answer([DOG], raw=True)
+    response.outputs[name].dtype = {"boxes": DT_DOUBLE, "scores": DT_DOUBLE}.get(name, DT_INT64)
+    response.outputs[name].tensor_content *= 2
+    return response
+
+
+def _set(name: str, values: str, at: int, value: float) -> Any:
+    response = answer([DOG])
+    getattr(response.outputs[name], values)[at] = value
+    return response
+
+
 @pytest.mark.parametrize(
     "make",
     [
         *(lambda name=name: _without(name) for name in answer([]).outputs),
         *(lambda name=name: _odd_content(name) for name in answer([]).outputs),
         m.PredictResponse,
+        *(lambda name=name: _other_dtype(name) for name in ("boxes", "scores", "classes")),
+        lambda: _set("num_detections", "int_val", 0, -1),
+        lambda: _set("num_detections", "int_val", 0, 2**31 - 1),
     ],
 )
 def test_an_answer_that_is_not_detections_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(BackendFailed, match="make model"):
-        of_response(make())
+        of_response(make().SerializeToString())
+
+
+def test_bytes_that_are_no_answer_are_refused() -> None:
+    with pytest.raises(BackendFailed, match="make model"):
+        of_response(b"\xff\xff")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("dog", 16, 0.5, (nan, 0.0, 1.0, 1.0)),
+        ("dog", 16, 0.5, (-inf, 0.0, inf, nan)),
+        ("dog", 16, nan, (0.0, 0.0, 1.0, 1.0)),
+        ("dog", 16, inf, (0.0, 0.0, 1.0, 1.0)),
+        ("dog", 16, 1.5, (0.0, 0.0, 1.0, 1.0)),
+        ("dog", 16, -0.5, (0.0, 0.0, 1.0, 1.0)),
+    ],
+)
+def test_what_is_no_number_or_no_score_is_refused(row: Row, raw: bool) -> None:
+    with pytest.raises(BackendFailed, match="not numbers"):
+        of_response(answer([DOG, row], raw=raw).SerializeToString())
+
+
+def test_a_side_infinitely_far_is_a_side_and_what_does_not_count_is_not_looked_at() -> None:
+    response = answer([("dog", 16, 0.5, (-inf, -inf, inf, inf))])
+    response.outputs["scores"].float_val[1] = nan
+    response.outputs["boxes"].float_val[4] = nan
+    found = of_response(response.SerializeToString())
+    assert (found.count, list(found.boxes[:4])) == (1, [-inf, -inf, inf, inf])
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 300_000])

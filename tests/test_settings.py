@@ -1,6 +1,7 @@
 """Settings: what may be in the environment, and that the README says the same."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,20 +36,32 @@ def test_a_value_that_cannot_be_used_names_variable_and_reason(
     assert second == "DETECT_DEADLINE_S='0': Input should be greater than 0"
 
 
-def test_several_backends_are_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_backend_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
     for good in (
         *("model-server:8500", "dns:///models:8500", "unix:/run/models", "ipv6:[::1]:8500"),
-        "10.0.0.1:8500, 10.0.0.2:8500",
+        *("10.0.0.1:8500, 10.0.0.2:8500", "one:8500,dns:///models:8500,10.0.0.1:8500"),
     ):
         monkeypatch.setenv("DETECT_BACKEND", good)
         assert Settings.load().backend == good
-    for bad in ("", ",", "localhost", "http://localhost:8500", "models:port"):
+    for bad in ("", ",", "localhost", "http://localhost:8500", "models:port", "one:1,,two:2"):
         monkeypatch.setenv("DETECT_BACKEND", bad)
         with pytest.raises(SettingsError, match="is not host:port"):
             Settings.load()
-    monkeypatch.setenv("DETECT_BACKEND", "10.0.0.1:8500,models:8500")
-    with pytest.raises(SettingsError, match="'models:8500' is not; one name with several"):
+
+
+def test_tls_needs_its_authority_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DETECT_BACKEND_SERVER_NAME", "models")
+    with pytest.raises(SettingsError, match="without DETECT_BACKEND_CA_FILE there is no TLS"):
         Settings.load()
+    monkeypatch.setenv("DETECT_BACKEND_CA_FILE", str(tmp_path / "ca.pem"))
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert str(caught.value).splitlines() == [
+        f"DETECT_BACKEND_CA_FILE='{tmp_path}/ca.pem': Value error,"
+        " cannot be read: No such file or directory"
+    ]
 
 
 def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from . import config
-from .flags import EXIT_FAILED, Flags, first_config, invalid, session_config
+from .batching import Batcher
+from .flags import EXIT_FAILED, Flags, batching, first_config, invalid, session_config
 from .manager import Manager
 from .repository import Repository
 from .servable import Servable
@@ -28,6 +29,8 @@ log = logging.getLogger(__package__)
 
 def build_manager(flags: argparse.Namespace, repository: Repository) -> Manager:
     session = session_config(flags)
+    parameters = batching(flags)
+    batcher = Batcher(parameters) if parameters else None
 
     def load(path: Path) -> Servable:
         return Servable(
@@ -35,6 +38,7 @@ def build_manager(flags: argparse.Namespace, repository: Repository) -> Manager:
             session,
             warmup=flags.enable_model_warmup,
             tensor_content=flags.enable_serialization_as_tensor_content,
+            batcher=batcher,
         )
 
     return Manager(

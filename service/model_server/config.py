@@ -27,12 +27,17 @@ def single(name: str, base_path: str) -> Any:
 
 def read(path: Path) -> Any:
     """The ModelServerConfig in the text-format file `path`."""
+    return parse(path, model_server_config_pb2.ModelServerConfig())
+
+
+def parse(path: Path, message: Any) -> Any:
+    """The empty `message`, filled with what the text-format file `path` says."""
     try:
         text = path.read_text()
     except OSError as error:
         raise tf.errors.NotFoundError(None, None, f"{path}; {error.strerror}") from error
     try:
-        return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        return text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise tf.errors.InvalidArgumentError(
             None, None, f"Invalid protobuf file: '{path}' ({error})"

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import tensorflow as tf
 
 from . import config
+from .batching_parameters import Parameters, checked, empty_message
 
 EXIT_FAILED = 255  # main.cc returns -1
 
@@ -37,6 +38,8 @@ class Flags(argparse.ArgumentParser):
         self._number("load_retry_interval_micros", 60_000_000, "microseconds between these")
         self._switch("allow_version_labels_for_unavailable_models", False, "for new labels")
         self._switch("enable_model_warmup", True, "replay the SavedModel's warm-up requests")
+        self._switch("enable_batching", False, "join requests that come at the same time")
+        self._text("batching_parameters_file", "", "text BatchingParameters, instead of defaults")
         self._number("tensorflow_session_parallelism", 0, "both of the following; 0: automatic")
         self._number("tensorflow_intra_op_parallelism", 0, "threads of one operation")
         self._number("tensorflow_inter_op_parallelism", 0, "operations at the same time")
@@ -83,6 +86,20 @@ def first_config(flags: argparse.Namespace) -> Any:
             "Both server_options.model_base_path and server_options.model_config_file are empty!"
         )
     return config.single(flags.model_name, flags.model_base_path)
+
+
+def batching(flags: argparse.Namespace) -> Parameters | None:
+    """None where every request runs for itself."""
+    path = flags.batching_parameters_file
+    if not flags.enable_batching:
+        if path:
+            raise invalid(
+                "server_options.batching_parameters_file is set without setting "
+                "server_options.enable_batching to true."
+            )
+        return None
+    message = empty_message()
+    return checked(config.parse(Path(path), message) if path else message)
 
 
 def session_config(flags: argparse.Namespace) -> Any:

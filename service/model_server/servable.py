@@ -5,6 +5,7 @@ and a text. Codes and texts follow tensorflow/serving `servables/tensorflow/pred
 `saved_model_warmup*.cc`, tensorflow `cc/saved_model/{loader,util}.cc`.
 """
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from . import tensor_proto
+from .batching import Batcher
 
 WARMUP_REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_WARMUP_RECORDS = 1000
@@ -24,9 +26,16 @@ class Servable:
     """Loads `path`, warmed up, or raises; answers `predict` from any thread until `close`."""
 
     def __init__(
-        self, path: Path, session_config: Any, *, warmup: bool = True, tensor_content: bool = False
+        self,
+        path: Path,
+        session_config: Any,
+        *,
+        warmup: bool = True,
+        tensor_content: bool = False,
+        batcher: Batcher | None = None,
     ) -> None:
-        """`tensor_content`: answer packed bytes; TensorFlow Serving's default is typed fields."""
+        """`tensor_content`: answer packed bytes; TensorFlow Serving's default is typed fields.
+        `batcher`: requests of this servable may be joined there, those of warming up too."""
         if not any((path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise tf.errors.NotFoundError(
                 None,
@@ -39,6 +48,7 @@ class Servable:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=session_config)
         self._handles: dict[str, Any] = {}
+        self._run = functools.partial(batcher.run, self._run_now) if batcher else self._run_now
         try:
             meta_graph = self._import(path)
             self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
@@ -135,10 +145,11 @@ class Servable:
                 raise tf.errors.InvalidArgumentError(
                     None, None, f"Tensor {tensor_name} was not found in the Graph"
                 ) from error
-            handle = self._handles[tensor_name] = tensor._as_tf_output()
+            # One handle for a name, whichever thread comes first: batches are joined by it.
+            handle = self._handles.setdefault(tensor_name, tensor._as_tf_output())
         return handle
 
-    def _run(self, feeds: dict[Any, Any], fetches: list[Any], timeout_ms: int) -> list[Any]:
+    def _run_now(self, feeds: dict[Any, Any], fetches: list[Any], timeout_ms: int) -> list[Any]:
         # The C call beneath Session.run, because it is what TensorFlow Serving calls: Session.run
         # silently casts a feed of the wrong dtype, checks shapes TensorFlow Serving does not check,
         # rewrites the error texts, and takes 0.2 ms more. A Callable takes no timeout per call.
