@@ -151,7 +151,7 @@ class Detector:
                 if again == SENT_AGAIN:
                     raise BackendFailed(
                         "The model server refuses this picture, which is not damaged."
-                    ) from error
+                    ) from error.__cause__
             if again == 0:
                 data = (await in_thread(deadline, image.upright, data)).data
             again += 1

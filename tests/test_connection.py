@@ -6,6 +6,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -179,8 +180,9 @@ def test_a_client_that_never_reads_is_left(gateway: GatewayProcess) -> None:
 def test_a_client_that_reads_slowly_is_not(gateway: GatewayProcess) -> None:
     """It takes longer than send_timeout_s, but something goes all the time."""
     requests = much()
-    with connect(gateway) as client:
-        client.sendall(requests)
+    with connect(gateway) as client, ThreadPoolExecutor(1) as sender:
+        # The gateway reads on only while its answers are read.
+        sender.submit(client.sendall, requests)
         begun = time.monotonic()
         received = 0
         while received < 8_000_000:
