@@ -22,7 +22,7 @@ import grpc
 from .connection import Address, Broken, Unreachable
 from .gateway_bench_client import drive, percentile, raw_request
 from .gateway_bench_process import family
-from .gateway_bench_running import Running, running
+from .gateway_bench_running import NotUp, Running, running
 from .gateway_bench_servers import FLOOR, RAW, ROOT, SERVERS, install
 from .open_loop import ConnectionPool
 from .schedule import arrivals
@@ -86,6 +86,18 @@ def model_server(base: Path) -> Iterator[str]:
             process.terminate()
 
 
+def wait_until_it_answers(one: Running) -> None:
+    """The model server listens before a large model is loaded."""
+    deadline = time.monotonic() + UP_WITHIN_S
+    while True:
+        try:
+            one.answer(RAW)
+            return
+        except NotUp as error:
+            if one.tree.ended() or time.monotonic() > deadline:
+                sys.exit(str(error))
+
+
 async def trial(port: int, request: bytes, rate: float, seconds: float) -> list[Answer]:
     pool = ConnectionPool(Address("127.0.0.1", port, "", None), MOST_OPEN)
     answers: list[Answer] = []
@@ -134,12 +146,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--servers", nargs="+", default=[s.name for s in SERVERS if s.name != FLOOR])
     options = parser.parse_args(arguments)
     servers = [server for server in SERVERS if server.name in options.servers]
+    base = options.repository.resolve() / options.model
+    if not base.is_dir():
+        sys.exit(f"{base} is no model: `make model` makes one, `make run` the bundled one")
+    try:
+        jpeg = options.picture.read_bytes()
+    except OSError as error:
+        sys.exit(f"--picture {options.picture}: {error.strerror}")
     install(servers)
-    jpeg = options.picture.read_bytes()
-    with model_server(options.repository.resolve() / options.model) as backend:
+    with model_server(base) as backend:
         for server in servers:
             with running(server, backend, jpeg) as one:
-                one.answer(RAW)
+                wait_until_it_answers(one)
                 for found in overload(one, jpeg, options):
                     if found.factor == options.factors[0]:
                         print(f"\n{server.name}: {found.saturation:.2f} images/s saturated\n{HEAD}")

@@ -13,7 +13,7 @@ import httptools
 from . import framing
 from .app import Gateway
 from .conversation import Conversation
-from .errors import BadPicture, SlowUpload
+from .errors import BadPicture
 from .observe import QUIET
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -29,7 +29,6 @@ class Refused(Exception):
 class Connection(Conversation):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._silent = True
         self._came_to_something = False
         self._fruitless = 0  # bytes in a row that ended no head and brought no body
         self._surplus = len(self.connections) - self._settings.max_connections
@@ -117,17 +116,6 @@ class Connection(Conversation):
         self._body_is_here()
 
     # --- what it is told --------------------------------------------------------------------------
-
-    def _late(self) -> None:
-        self._timer = None
-        if self._body_is_due:
-            limit = f"The body did not arrive within {self._settings.upload_timeout_s:g} seconds"
-            self._fail(SlowUpload(f"{limit} of the request's head."))
-        elif self._silent:
-            self.transport.close()
-        else:
-            limit = f"The head did not arrive within {self._settings.head_timeout_s:g} seconds"
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"{limit}.")
 
     def _refuse_or_fail(self, status: HTTPStatus, fault: str) -> None:
         if self._body_is_due:

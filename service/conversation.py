@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from . import refusal
 from .app import Gateway
-from .errors import DetectError, Draining
+from .errors import DetectError, Draining, SlowUpload
 from .leaving import Leaving
 from .uploads import BROKEN
 
@@ -21,6 +21,7 @@ class Conversation(HttpToolsProtocol):
         self._settings = self.gateway.settings
         self._leaving = Leaving(transport, self.flow, self._settings.send_timeout_s)
         self._timer: asyncio.TimerHandle | None = None
+        self._silent = True  # nothing has come yet
         self._deaf = False  # what still comes is no request
         self._in_head = False
         self._persistent = False
@@ -115,7 +116,15 @@ class Conversation(HttpToolsProtocol):
             self._timer = None
 
     def _late(self) -> None:
-        raise NotImplementedError
+        self._timer = None
+        if self._body_is_due:
+            limit = f"The body did not arrive within {self._settings.upload_timeout_s:g} seconds"
+            self._fail(SlowUpload(f"{limit} of the request's head."))
+        elif self._silent:
+            self.transport.close()
+        else:
+            limit = f"The head did not arrive within {self._settings.head_timeout_s:g} seconds"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"{limit}.")
 
     # --- how it ends ------------------------------------------------------------------------------
 

@@ -20,6 +20,15 @@ def test_a_row_counts_what_was_answered_in_time_once_the_queues_are_full() -> No
     assert cells == ["2x", "30", "100%", "19", "2.0 s", "6", "10 ms", "5", "+3 MB"]
 
 
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    arguments = [f"--repository={tmp_path}", "--picture=none.jpg"]
+    with pytest.raises(SystemExit, match="nothing is no model: `make model` makes one"):
+        main([*arguments, "--model=nothing"])
+    (tmp_path / "some").mkdir()
+    with pytest.raises(SystemExit, match=r"--picture none\.jpg: No such file"):
+        main([*arguments, "--model=some"])
+
+
 @pytest.mark.slow
 def test_the_gateway_refuses_what_it_cannot_do_and_does_what_it_can(
     small_repository: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
