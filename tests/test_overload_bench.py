@@ -11,13 +11,15 @@ from tests.pictures import picture
 
 def test_a_row_counts_what_was_answered_in_time_once_the_queues_are_full() -> None:
     early = [Answer(200, 1.0, 0.5)] * 7
-    steady = [Answer(200, 5.0, 2.0)] * 12
+    steady = [Answer(200, 6.5, 2.0)] * 12
     late = [Answer(200, 5.0, 10.5)] * 3
     refused = [Answer(503, 5.0, 0.01)] * 5 + [Answer(503, 5.0, 0.5)]
     lost = [Answer(0, 9.0, 10.0), Answer(-1, 2.0, 0.1)]
-    row = Trial(2, 2.0, 10, 4, [*early, *steady, *late, *refused, *lost], 3.2).row()
-    cells = [cell.strip() for cell in row.split("|")]
+    trial = Trial(2, 2.0, 10, 4, [*early, *steady, *late, *refused, *lost], 3.2)
+    cells = [cell.strip() for cell in trial.row().split("|")]
     assert cells == ["2x", "30", "100%", "19", "2.0 s", "6", "10 ms", "5", "+3 MB"]
+    # Of 24 that could be answered 18 were asked, and 12 answered.
+    assert "| 67% |" in trial._replace(saturation=4.0).row()
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
