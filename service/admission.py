@@ -17,6 +17,9 @@ from prometheus_client import Gauge
 from .errors import DeadlineExceeded, Full
 
 MEMORY = 0.1  # how much of the estimate each picture renews: it follows the last ten or twenty
+# Under a lasting overload every newcomer is let in just at the limit, so what is only an average
+# must leave room: without it one in seven came too late, and the work for it was lost.
+ROOM = 1.25
 
 
 class Admission:
@@ -49,7 +52,7 @@ class Admission:
     async def _wait(self, budget_s: float) -> None:
         # Places come free one every held / max_in_flight seconds.
         wait_s = (self._waiting + 1) * self._held_s / self._max_in_flight
-        if self._waiting >= self._max_queue or wait_s + self._held_s > budget_s:
+        if self._waiting >= self._max_queue or ROOM * (wait_s + self._held_s) > budget_s:
             raise Full(
                 f"{self._max_in_flight} pictures are being worked on and {self._waiting} are"
                 f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
@@ -67,7 +70,9 @@ class Admission:
             self._waiting -= 1
             self._queued.dec()
 
-    def leave(self, held_s: float) -> None:
+    def leave(self, held_s: float, given_up: bool = False) -> None:
+        if given_up:  # how long it would have been nobody knows; not shorter than usual
+            held_s = max(held_s, self._held_s)
         self._held_s += MEMORY * (held_s - self._held_s)
         self._in_flight.dec()
         self._free.release()
@@ -92,4 +97,5 @@ class _Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._admission.leave(time.perf_counter() - self._entered)
+        given_up = kind is not None and issubclass(kind, asyncio.CancelledError | DeadlineExceeded)
+        self._admission.leave(time.perf_counter() - self._entered, given_up)

@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ class Gateway:
     ) -> Response:
         """One picture, as a form's part `image` or as the body itself: its detections by falling
         score, as JSON or drawn on the picture."""
-        with self.buffer.share() as share:
+        with self._counted(), self.buffer.share() as share:
             return await self._detect(request, query, share)
 
     async def _detect(self, request: Request, query: schema.DetectQuery, share: Share) -> Response:
@@ -80,7 +80,7 @@ class Gateway:
         deadline = patience.deadline(request, started, arrived, self.settings.deadline_s)
         fields = request.state.fields
         fields["bytes"] = len(data)
-        work = self._counted(data, query, deadline, timings)
+        work = self.detector.detect(data, query.query(), deadline, timings)
         result = await patience.while_there(request, work)
         fields["detections"] = len(result.detections)
         fields["version"] = result.version
@@ -106,9 +106,10 @@ class Gateway:
     ) -> Response:
         timings: Timings = request.state.timings
         started = perf_counter()
-        pictures = await uploads.several(request, self.settings, share)
-        timings.since(started, "upload")
-        patience.asked_s(request)  # before any work
+        with self._counted():
+            pictures = await uploads.several(request, self.settings, share)
+            timings.since(started, "upload")
+            patience.asked_s(request)  # before any work
         fields = request.state.fields
         fields["pictures"] = len(pictures)
         fields["bytes"] = sum(map(len, pictures))
@@ -119,7 +120,8 @@ class Gateway:
             async with window:
                 now = perf_counter()
                 deadline = patience.deadline(request, started, now, self.settings.deadline_s)
-                return await self._counted(data, query, deadline, part)
+                with self._counted():
+                    return await self.detector.detect(data, query.query(), deadline, part)
 
         parts = [Timings() for _ in pictures]
         work = asyncio.gather(*map(one, pictures, parts), return_exceptions=True)
@@ -143,11 +145,11 @@ class Gateway:
                 contents.append(schema.detections(self.settings.model_name, result))
         return Response(to_json({"results": contents}), media_type="application/json")
 
-    async def _counted(
-        self, data: bytes, query: schema.BatchQuery, deadline: float, timings: Timings
-    ) -> Result:
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A picture's refusal, or that of a whole upload, by its reason."""
         try:
-            return await self.detector.detect(data, query.query(), deadline, timings)
+            yield
         except errors.DetectError as error:
             self.metrics.rejected(problems.slug(error)).inc()
             raise

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from service.admission import Admission
-from service.errors import DeadlineExceeded, Full
+from service.errors import BadPicture, DeadlineExceeded, Full
 
 
 def make(max_in_flight: int, max_queue: int) -> tuple[Admission, Gauge, Gauge]:
@@ -118,9 +118,36 @@ def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come
             async with admission.place(0.06):
                 pass
         assert full.value.retry_after_s == 1
+        # About 130 of 150 ms: too near, for it is an average.
+        with pytest.raises(Full):
+            async with admission.place(0.15):
+                pass
         async with admission.place(2):
             assert value(queued) == 0  # they came first
         await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+
+
+def test_work_that_was_given_up_does_not_make_places_seem_quick() -> None:
+    async def scenario() -> None:
+        admission, *_ = make(1, 100)
+        await admission.enter(99)
+        admission.leave(100)  # an estimate of 10 s
+        for error in (DeadlineExceeded("late"), asyncio.CancelledError()) * 50:
+            with pytest.raises(type(error)):
+                async with admission.place(99):
+                    raise error
+        async with admission.place(99):
+            with pytest.raises(Full, match=r"about 10\.0 s of work"):
+                await admission.enter(15)
+        for _ in range(50):  # a damaged picture is done with, and quickly
+            with pytest.raises(BadPicture):
+                async with admission.place(99):
+                    raise BadPicture("bad")
+        async with admission.place(99):
+            with pytest.raises(DeadlineExceeded):
+                await admission.enter(0.5)
 
     asyncio.run(scenario())
 

@@ -206,12 +206,15 @@ def test_server_timing_adds_up(gateway: GatewayProcess, backend: FakeBackend) ->
 def test_bad_pictures(
     gateway: GatewayProcess, data: bytes, status: int, kind: str, says: str, raw: bool
 ) -> None:
+    counted = f'detect_rejected_total{{reason="{kind}"}}'
+    before = gateway.metric(counted)
     if raw:
         headers = {"content-type": "image/jpeg"}
         response = gateway.http.post("/detect", content=data, headers=headers)
     else:
         response = gateway.http.post("/detect", files=form(data))
     assert says in problem(response, status, kind)
+    assert gateway.metric(counted) == before + 1
     assert gateway.http.post("/detect", files=form(picture())).json() == EXPECTED
 
 
@@ -408,7 +411,10 @@ def test_the_log_line_of_a_batch_has_the_first_error_and_how_many(
 
 def test_batch_limits(gateway: GatewayProcess) -> None:
     post = gateway.http.post
+    counted = 'detect_rejected_total{reason="too-large"}'
+    before = gateway.metric(counted)
     many = problem(post("/detect/batch", files=form(*[picture()] * 4)), 413, "too-large")
+    assert gateway.metric(counted) == before + 1  # the upload as one: no picture was looked at
     assert "more than 3 pictures" in many
     heavy = form(*[b"x" * (LIMIT - 10)] * 3)
     assert f"{2 * LIMIT} bytes" in problem(post("/detect/batch", files=heavy), 413, "too-large")

@@ -41,7 +41,9 @@ def test_bodies_that_do_not_fit_are_refused_and_those_that_do_are_answered(route
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode() + b"x" * 99_999)
             wait_for(lambda: gateway.http.post(route, files=large).status_code == 503)
+            before = gateway.metric('detect_rejected_total{reason="full"}')
             refused = gateway.http.post(route, files=large)
+            assert gateway.metric('detect_rejected_total{reason="full"}') == before + 1
             assert refused.json()["type"] == "urn:problem:full"
             assert refused.headers["retry-after"] == "1"
             assert gateway.http.post(route, files=form).status_code == 200  # it still fits
