@@ -2,21 +2,22 @@
 
 A bounded queue and not an endless one: a caller who has waited past its patience has left, and
 working for it only makes the next one late too. And a queue bounded in time, not only in number:
-64 waiting are nothing for a GPU and ten seconds for two cores. How long a newcomer will wait
-follows from how long a place is held, by Little's law; one that cannot be answered within its
-budget is refused at once, with the time after which it is worth another try.
+64 waiting are nothing for a GPU and ten seconds for two cores. How long a newcomer will take
+follows from how many are before it and how often one of them leaves; one that cannot be answered
+within its budget is refused at once, with the time after which it is worth another try.
 """
 
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from prometheus_client import Gauge
 
 from .errors import DeadlineExceeded, Full
 
-MEMORY = 0.1  # how much of the estimate each picture renews: it follows the last ten or twenty
+MEMORY = 0.05  # how much of the estimate each picture renews: it follows the last twenty or forty
 # Under a lasting overload every newcomer is let in just at the limit, so what is only an average
 # must leave room: without it one in seven came too late, and the work for it was lost.
 ROOM = 1.25
@@ -28,12 +29,20 @@ class Admission:
     `max_in_flight` pictures have one at a time, and at most `max_queue` wait for theirs.
     """
 
-    def __init__(self, max_in_flight: int, max_queue: int, in_flight: Gauge, queued: Gauge) -> None:
+    def __init__(
+        self,
+        max_in_flight: int,
+        max_queue: int,
+        in_flight: Gauge,
+        queued: Gauge,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._free = asyncio.Semaphore(max_in_flight)
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
+        self._taken = 0
         self._waiting = 0
-        self._held_s = 0.0  # how long a place is held, of late
+        self._pace = Pace(clock)
         self._in_flight = in_flight
         self._queued = queued
 
@@ -47,12 +56,16 @@ class Admission:
             await self._wait(budget_s)
         else:
             await self._free.acquire()
+        if not self._taken:
+            self._pace.start()
+        self._taken += 1
         self._in_flight.inc()
 
     async def _wait(self, budget_s: float) -> None:
-        # Places come free one every held / max_in_flight seconds.
-        wait_s = (self._waiting + 1) * self._held_s / self._max_in_flight
-        if self._waiting >= self._max_queue or ROOM * (wait_s + self._held_s) > budget_s:
+        pace_s = self._pace.seconds()
+        wait_s = (self._waiting + 1) * pace_s
+        held_s = self._max_in_flight * pace_s
+        if self._waiting >= self._max_queue or ROOM * (wait_s + held_s) > budget_s:
             raise Full(
                 f"{self._max_in_flight} pictures are being worked on and {self._waiting} are"
                 f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
@@ -70,18 +83,48 @@ class Admission:
             self._waiting -= 1
             self._queued.dec()
 
-    def leave(self, held_s: float, given_up: bool = False) -> None:
-        if given_up:  # how long it would have been nobody knows; not shorter than usual
-            held_s = max(held_s, self._held_s)
-        self._held_s += MEMORY * (held_s - self._held_s)
+    def leave(self, done: bool = True) -> None:
+        """`done`: not given up. Of what is, nobody knows how long it would have taken."""
+        if done:
+            self._pace.count()
+        self._taken -= 1
         self._in_flight.dec()
         self._free.release()
+
+
+class Pace:
+    """How often a picture leaves while there is work. It is much the same whether one or all places
+    are taken, at least where the backend's cores are what is short, and so it is known
+    before the first rush, when how long a place is held is not."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._average_s = 0.0
+        self._counted = 0
+        self._since = clock()
+
+    def start(self) -> None:
+        """There is work again."""
+        self._since = self._clock()
+
+    def count(self) -> None:
+        """One leaves."""
+        self._counted += 1
+        self._average_s = self._renewed(max(MEMORY, 1 / self._counted))
+        self._since = self._clock()
+
+    def seconds(self) -> float:
+        """From one to the next. A backend that has stopped is slow before anything leaves it."""
+        return max(self._average_s, self._renewed(MEMORY))
+
+    def _renewed(self, share: float) -> float:
+        return self._average_s + share * (self._clock() - self._since - self._average_s)
 
 
 class _Place:
     """Entered and left by one picture; left whatever happens in between."""
 
-    __slots__ = ("_admission", "_budget_s", "_entered")
+    __slots__ = ("_admission", "_budget_s")
 
     def __init__(self, admission: Admission, budget_s: float) -> None:
         self._admission = admission
@@ -89,7 +132,6 @@ class _Place:
 
     async def __aenter__(self) -> None:
         await self._admission.enter(self._budget_s)
-        self._entered = time.perf_counter()
 
     async def __aexit__(
         self,
@@ -98,4 +140,4 @@ class _Place:
         traceback: TracebackType | None,
     ) -> None:
         given_up = kind is not None and issubclass(kind, asyncio.CancelledError | DeadlineExceeded)
-        self._admission.leave(time.perf_counter() - self._entered, given_up)
+        self._admission.leave(done=not given_up)

@@ -101,71 +101,99 @@ def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
     asyncio.run(scenario())
 
 
-def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
-    async def scenario() -> None:
-        admission, _, queued = make(2, 100)
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
 
-        async def work(seconds: float) -> None:
-            async with admission.place(5):
-                await asyncio.sleep(seconds)
-
-        for _ in range(60):  # it learns how long a place is held: 20 ms
-            await asyncio.gather(work(0.02), work(0.02))
-        tasks = [asyncio.create_task(work(0.02)) for _ in range(2 + 10)]
-        await asyncio.sleep(0)
-        # Two at work and ten waiting: about 11 x 20 / 2 ms to wait, and 20 of its own.
-        with pytest.raises(Full, match="2 pictures are being worked on and 10 are waiting") as full:
-            async with admission.place(0.06):
-                pass
-        assert full.value.retry_after_s == 1
-        # About 130 of 150 ms: too near, for it is an average.
-        with pytest.raises(Full):
-            async with admission.place(0.15):
-                pass
-        async with admission.place(2):
-            assert value(queued) == 0  # they came first
-        await asyncio.gather(*tasks)
-
-    asyncio.run(scenario())
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_work_that_was_given_up_does_not_make_places_seem_quick() -> None:
-    async def scenario() -> None:
-        admission, *_ = make(1, 100)
-        await admission.enter(99)
-        admission.leave(100)  # an estimate of 10 s
-        for error in (DeadlineExceeded("late"), asyncio.CancelledError()) * 50:
-            with pytest.raises(type(error)):
-                async with admission.place(99):
-                    raise error
-        async with admission.place(99):
-            with pytest.raises(Full, match=r"about 10\.0 s of work"):
-                await admission.enter(15)
-        for _ in range(50):  # a damaged picture is done with, and quickly
-            with pytest.raises(BadPicture):
-                async with admission.place(99):
-                    raise BadPicture("bad")
-        async with admission.place(99):
-            with pytest.raises(DeadlineExceeded):
-                await admission.enter(0.5)
+def paced(places: int, queue: int, pace_s: float) -> tuple[Admission, Clock, Gauge]:
+    """An admission that has seen single pictures, each taking `pace_s`, with pauses between."""
+    registry, clock = CollectorRegistry(), Clock()
+    queued = Gauge("b", "", registry=registry)
+    admission = Admission(places, queue, Gauge("a", "", registry=registry), queued, clock)
 
-    asyncio.run(scenario())
-
-
-def test_the_time_to_come_back_grows_with_the_work_that_waits() -> None:
-    async def scenario() -> None:
-        admission, *_ = make(2, 8)
-        await admission.enter(99)
-        admission.leave(100)  # one place was held so long: an estimate of 10 s
-        await admission.enter(99)
-        await admission.enter(99)
-        waiting = [asyncio.create_task(admission.enter(99)) for _ in range(8)]
-        await asyncio.sleep(0)
-        with pytest.raises(Full) as full:
+    async def learn() -> None:
+        for _ in range(3):
             await admission.enter(99)
-        assert full.value.retry_after_s == 45  # the ninth in a queue that moves on every 5 s
-        for task in waiting:
+            clock.now += pace_s
+            admission.leave()
+            clock.now += 1000
+
+    asyncio.run(learn())
+    return admission, clock, queued
+
+
+async def fill(admission: Admission, places: int, waiting: int) -> list[asyncio.Task[None]]:
+    for _ in range(places):
+        await admission.enter(9999)
+    tasks = [asyncio.create_task(admission.enter(9999)) for _ in range(waiting)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
+    admission, _, queued = paced(2, 100, 5)
+
+    async def scenario() -> None:
+        tasks = await fill(admission, 2, 8)
+        # Two at work and eight waiting, one leaving every 5 s: 45 s to wait, 10 of its own, and a
+        # quarter more because these are averages: 68.75.
+        words = "2 pictures are being worked on and 8 are waiting, about 45.0 s of work"
+        with pytest.raises(Full, match=words) as full:
+            await admission.enter(68)
+        assert full.value.retry_after_s == 45
+        tasks.append(asyncio.create_task(admission.enter(69)))
+        await asyncio.sleep(0)
+        assert value(queued) == 9
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_a_backend_that_has_stopped_becomes_slow_before_anything_leaves_it() -> None:
+    admission, clock, _ = paced(1, 100, 1)
+
+    async def scenario() -> None:
+        await admission.enter(99)
+        clock.now += 1
+        with pytest.raises(Full, match=r"about 1\.0 s of work"):
+            await admission.enter(2.4)  # 2.5 are needed
+        clock.now += 100
+        with pytest.raises(Full, match=r"about 6\.0 s of work"):
+            await admission.enter(14)
+
+    asyncio.run(scenario())
+
+
+def test_work_that_was_given_up_does_not_make_a_backend_seem_quick() -> None:
+    admission, clock, _ = paced(1, 100, 10)
+
+    async def fail(error: BaseException) -> None:
+        async with admission.place(99):
+            clock.now += 0.01
+            raise error
+
+    async def give_up(error: BaseException) -> None:
+        with pytest.raises(type(error)):
+            await fail(error)
+
+    async def scenario() -> None:
+        for _ in range(50):
+            await give_up(DeadlineExceeded("late"))
+            await give_up(asyncio.CancelledError())
+        await admission.enter(99)
+        with pytest.raises(Full, match=r"about 10\.0 s of work"):
+            await admission.enter(24)
+        admission.leave()
+        for _ in range(60):  # a damaged picture is done with, and quickly
+            await give_up(BadPicture("bad"))
+        await admission.enter(99)
+        with pytest.raises(Full, match=r"about 0\.2 s of work"):
+            await admission.enter(0.1)
 
     asyncio.run(scenario())
