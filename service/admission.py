@@ -85,9 +85,9 @@ class Admission:
 
     def leave(self, done: bool = True) -> None:
         """`done`: not given up. Of what is, nobody knows how long it would have taken."""
-        if done:
-            self._pace.count()
         self._taken -= 1
+        if done:
+            self._pace.count(self._taken)
         self._in_flight.dec()
         self._free.release()
 
@@ -107,10 +107,11 @@ class Pace:
         """There is work again."""
         self._since = self._clock()
 
-    def count(self) -> None:
-        """One leaves."""
+    def count(self, others: int) -> None:
+        """One leaves, and `others` are still being worked on. Of the very first, those that ran
+        beside it are as good as done."""
         self._counted += 1
-        self._average_s = self._renewed(max(MEMORY, 1 / self._counted))
+        self._average_s = self._renewed(max(MEMORY, 1 / (self._counted + others)))
         self._since = self._clock()
 
     def seconds(self) -> float:

@@ -197,3 +197,23 @@ def test_work_that_was_given_up_does_not_make_a_backend_seem_quick() -> None:
             await admission.enter(0.1)
 
     asyncio.run(scenario())
+
+
+def test_the_first_of_many_to_leave_stands_for_those_beside_it() -> None:
+    async def scenario() -> None:
+        registry, clock = CollectorRegistry(), Clock()
+        in_flight, queued = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
+        admission = Admission(16, 64, in_flight, queued, clock)
+        for _ in range(16):
+            await admission.enter(99)
+        clock.now += 1.6  # all at once, as threads share a processor: a tenth of a second each
+        admission.leave()
+        await admission.enter(99)
+        tasks = await fill(admission, 0, 30)
+        with pytest.raises(Full, match=r"about 3\.1 s of work"):
+            await admission.enter(5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(scenario())
