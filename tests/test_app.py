@@ -345,8 +345,9 @@ def test_a_client_that_goes_away_while_sending_is_one_line_in_the_log(
         time.sleep(0.1)
     wait_for(lambda: len(gateway.log()) > before)
     time.sleep(0.1)
-    (line,) = gateway.log()[before:]
-    assert (line["event"], line["status"]) == ("request", 499)
+    # The line of a request before it may come as late.
+    lines = [line for line in gateway.log()[before:] if line.get("status") not in (200, 413)]
+    assert [(line["event"], line["status"]) for line in lines] == [("request", 499)]
 
 
 def test_unknown_paths_and_methods_are_problems_too(gateway: GatewayProcess) -> None:

@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -137,16 +138,17 @@ def test_nothing_grows_and_every_request_is_counted(small_repository: Path, tmp_
             sample = f'detect_rejected_total{{reason="{reason}"}}'
             assert gateway.metric(sample) == count, sample
 
-    print(f"{MINUTES:g} minutes: {sum(seen.codes.values())} requests, {dict(seen.codes)}")
+    say = sys.stdout.write
+    say(f"{MINUTES:g} minutes: {sum(seen.codes.values())} requests, {dict(seen.codes)}\n")
     assert seen.wrong == []
     assert set(seen.codes) == {status for _, status in load()}
     for name in ("gateway", "model server"):
         warm, last = medians(seen.resident[name])
-        print(f"{name}: {warm / MIB:.1f} to {last / MIB:.1f} MiB resident", end=", ")
+        say(f"{name}: {warm / MIB:.1f} to {last / MIB:.1f} MiB resident, ")
         assert last <= warm * 1.05, (name, warm // MIB, last // MIB)
         warm, last = medians(seen.descriptors[name])
-        print(f"{warm:g} to {last:g} descriptors")
+        say(f"{warm:g} to {last:g} descriptors\n")
         assert last <= warm * 1.05, (name, warm, last)
     p99 = [seen.p99(fifth, seconds) for fifth in range(FIFTHS)]
-    print("P99 of each fifth, ms:", *(round(1000 * one) for one in p99))
+    say(f"P99 of each fifth: {', '.join(f'{1000 * one:.0f} ms' for one in p99)}\n")
     assert p99[-1] <= 1.5 * p99[0] + 0.05, p99
