@@ -19,7 +19,7 @@ from .errors import DeadlineExceeded, Full
 
 MEMORY = 0.05  # how much of the estimate each picture renews: it follows the last twenty or forty
 # Under a lasting overload every newcomer is let in just at the limit, so what is only an average
-# must leave room: without it one in seven came too late, and the work for it was lost.
+# must leave room: who comes too late has been worked for in vain.
 ROOM = 1.25
 
 
