@@ -297,3 +297,23 @@ def test_the_server_is_asked_for_the_state_and_not_for_an_answer(tmp_path: Path)
         server.shutdown()
         server.server_close()
     assert not available()
+
+
+def test_the_server_has_a_grpc_thread_for_every_call_of_several_gateways(tmp_path: Path) -> None:
+    """A call more than threads is refused, not queued; GetModelStatus takes one too."""
+    from service.settings import Settings
+
+    server = tmp_path / "tensorflow_model_server"
+    server.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    server.chmod(0o755)
+    run = subprocess.run(
+        [ROOT / "docker" / "tfserving" / "serve.sh", "--grpc_channel_arguments=a=1"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL_NAME": "m"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    flags = dict(line.split("=", 1) for line in run.stdout.splitlines())
+    in_flight = Settings.model_fields["max_in_flight"].default
+    assert int(flags["--grpc_max_threads"]) >= 10 * (in_flight + 1) + 1
+    assert flags["--grpc_channel_arguments"] == "a=1"

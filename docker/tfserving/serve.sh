@@ -12,5 +12,7 @@ if [ -n "${MODEL_CONFIG_FILE:-}" ]; then
 else
   models=("--model_name=$MODEL_NAME" "--model_base_path=/models/$MODEL_NAME")
 fi
-exec "$server" --port=8500 --rest_api_port=8501 \
+# The server refuses what exceeds its gRPC threads, status calls included, instead of queueing it, and
+# its default is 4 per CPU. At least gateways x (DETECT_MAX_IN_FLIGHT + 1) + 1; abandoned calls hold one.
+exec "$server" --port=8500 --rest_api_port=8501 --grpc_max_threads=256 \
   --monitoring_config_file=/etc/tfserving/monitoring.txt "${models[@]}" "$@"
