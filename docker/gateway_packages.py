@@ -5,7 +5,7 @@ of TensorFlow's. An image of 2 GB for that is what users of `tensorflow-serving-
 So the image's builder installs everything, with hashes, and this copies from it into the folder TO
 
 - the distributions in requirements/run.in with all they require, but for the runtime's;
-- of TensorFlow, the dozen generated message modules that `service.messages` imports, and no more.
+- of TensorFlow, the dozen generated message modules that its messages need, and no more.
 """
 
 import re
@@ -71,7 +71,7 @@ def copy_distribution(name: str, to: Path) -> None:
 def message_modules() -> Iterator[tuple[Path, Path]]:
     """Where each lies, and its place under TO."""
     sys.path.insert(0, str(ROOT))
-    import service.messages  # noqa: F401
+    import service.backend.messages  # noqa: F401
 
     for name, module in list(sys.modules.items()):
         source = getattr(module, "__file__", None)

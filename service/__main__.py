@@ -11,8 +11,8 @@ from types import FrameType
 import uvicorn
 
 from . import logs
-from .app import Gateway, create_app
-from .connection import Connection, serving
+from .api.routes import Gateway, create_app
+from .server.connection import Connection, serving
 from .settings import MIB, Settings, SettingsError
 
 OTHER_DESCRIPTORS = 200  # of probes beyond the limit, of gRPC, of the process

@@ -1,21 +1,12 @@
-"""What tests share: where the optional test data lies."""
+"""Fixtures that all tests share."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
-TOOLS = ROOT.parent / "shared" / "tools"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.support.project import DATA, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +20,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one version of a small model of random numbers, named `small`."""
-    from tests.yolov4_models import export_arguments, write_model
+    from tests.support.yolov4_models import export_arguments, write_model
 
     folder = tmp_path_factory.mktemp("small")
     command = [sys.executable, "-m", "yolov4"]

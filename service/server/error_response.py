@@ -1,0 +1,35 @@
+"""An answer to what never became a request, made without the app: there is nothing to route."""
+
+import os
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from pydantic_core import to_json
+
+from ..api import problems
+from ..api.headers import EVERY_RAW
+
+
+def answer(
+    status: HTTPStatus,
+    detail: str,
+    headers: Iterable[tuple[bytes, bytes]],
+    retry_after_s: int | None,
+) -> bytes:
+    """The whole answer; the connection ends with it."""
+    request_id = os.urandom(16).hex()
+    kind = status.phrase.lower().replace(" ", "-")
+    content = to_json(problems.content(request_id, status.value, kind, detail))
+    fields = [
+        *headers,
+        *EVERY_RAW,
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"connection", b"close"),
+        (b"x-request-id", request_id.encode()),
+    ]
+    if retry_after_s is not None:
+        fields.append((b"retry-after", b"%d" % retry_after_s))
+    head = b"".join(b"%b: %b\r\n" % field for field in fields)
+    first = b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    return first + head + b"\r\n" + content

@@ -1,0 +1,53 @@
+"""The table of gRPC codes, and where the words say more than the code."""
+
+import grpc
+import pytest
+from grpc import StatusCode as Code
+
+from service import errors
+from service.backend.status_codes import ERRORS, translated, unreachable
+
+FULL = "The batch scheduling queue to which this task was submitted is full; currently 8 batches"
+
+
+def failure(code: Code, words: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), words)
+
+
+def test_the_table_of_codes_is_total() -> None:
+    assert set(ERRORS) == set(Code) - {Code.OK}
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind", "says"),
+    [
+        *(
+            (Code.INVALID_ARGUMENT, words, errors.BackendFailed, "signature")
+            for words in (
+                "input tensor alias not found in signature: image",
+                "Signature input alias: input_1(input_1:0) not found in request's inputs",
+                "Expects arg[0] to be float but string is provided",
+            )
+        ),
+        (Code.UNAVAILABLE, FULL, errors.Full, "no room"),
+        (
+            Code.RESOURCE_EXHAUSTED,
+            "CLIENT: Received message larger than max (2000000 vs. 1048576)",
+            errors.BackendFailed,
+            "signature",
+        ),
+    ],
+)
+def test_the_words_say_more(
+    code: Code, words: str, kind: type[errors.DetectError], says: str
+) -> None:
+    trouble = translated(failure(code, words))
+    assert type(trouble) is kind
+    assert says in str(trouble)
+    assert type(translated(failure(code, "other words"))) is ERRORS[code][0]
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_only_unavailable_is_unreachable_and_not_one_that_is_full(code: Code) -> None:
+    assert unreachable(failure(code, "Connection refused")) == (code is Code.UNAVAILABLE)
+    assert not unreachable(failure(code, FULL))

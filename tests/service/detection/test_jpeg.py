@@ -1,0 +1,83 @@
+"""Straight from the markers, or not at all: never another answer than Pillow's."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.detection.image import _pillow_header
+from service.detection.jpeg import size_and_orientation
+from service.errors import DetectError
+from tests.support.pictures import header_only, picture
+
+
+def by_pillow(data: bytes) -> tuple[int, int, int] | None:
+    try:
+        header = _pillow_header(data)
+    except DetectError:
+        return None
+    return header.width, header.height, header.orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations(orientation: int) -> None:
+    data = picture(64, 48, orientation=orientation)
+    assert size_and_orientation(data) == (64, 48, orientation)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_kinds_of_frame(mode: str, progressive: bool) -> None:
+    data = picture(333, 222, mode=mode, progressive=progressive)
+    assert size_and_orientation(data) == (333, 222, 1)
+
+
+def test_big_endian_exif() -> None:
+    exif = Image.Exif()
+    exif.endian = ">"
+    exif[0x0112] = 6
+    exif[0x010F] = "a maker of cameras"
+    data = picture(exif=exif.tobytes())
+    assert b"MM\0*" in data
+    assert size_and_orientation(data) == (64, 48, 6)
+
+
+def test_not_plain() -> None:
+    assert size_and_orientation(b"") is None
+    assert size_and_orientation(picture(kind="PNG")) is None
+    assert size_and_orientation(header_only(0, 48)) is None
+    assert size_and_orientation(b"\xff\xd8" + b"\xff\xe0\0\x02" * 1000) is None  # segments, no end
+
+
+def test_cut_anywhere_it_never_fails_and_never_differs() -> None:
+    data = picture(64, 48, orientation=6)
+    for end in range(len(data)):
+        assert size_and_orientation(data[:end]) in (None, (64, 48, 6))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_byte_changed_anywhere_in_the_header() -> None:
+    """Wherever it has an answer and Pillow has one, they are the same."""
+    data = picture(64, 48, orientation=6)
+    end = data.index(b"\xff\xda")
+    compared = 0
+    for at in range(2, end):
+        for flip in (0x01, 0x80, 0xFF):
+            changed = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+            ours, pillows = size_and_orientation(changed), by_pillow(changed)
+            if ours and pillows:
+                compared += 1
+                assert ours == pillows, (at, flip)
+    assert compared > 500
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_corpus_of_odd_files(data: Path) -> None:
+    compared = 0
+    for path in sorted((data / "jpeg-corpus").rglob("*.*")):
+        content = path.read_bytes()
+        ours, pillows = size_and_orientation(content), by_pillow(content)
+        if ours and pillows:
+            compared += 1
+            assert ours == pillows, path
+    assert compared > 100

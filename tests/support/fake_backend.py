@@ -1,0 +1,143 @@
+"""A model server whose answers a test chooses, on a real gRPC socket."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from service.backend import messages as m
+
+Row = tuple[str, int, float, tuple[float, float, float, float]]
+DOG: Row = ("dog", 16, 0.75, (10.25, 20.5, 60.0, 90.0))
+CAT: Row = ("cat", 15, 0.5, (-5.0, 3.0, 2000.0, 40.0))
+MOUSE: Row = ("mouse", 64, 0.125, (1.0, 1.0, 2.0, 2.0))
+
+
+def answer(rows: list[Row], version: int = 3, raw: bool = False) -> Any:
+    """Contract 2's answer for one picture, padded to 100 rows, as TF Serving sends it.
+
+    `raw`: numbers in tensor_content, as with --enable_serialization_as_tensor_content.
+    """
+    import struct
+
+    response = m.PredictResponse()
+    response.model_spec.name = "yolov4"
+    response.model_spec.version.value = version
+    padded = rows + [("", 0, 0.0, (0.0, 0.0, 0.0, 0.0))] * (100 - len(rows))
+    numbers: dict[str, tuple[str, list[Any]]] = {
+        "boxes": ("f", [v for row in padded for v in row[3]]),
+        "scores": ("f", [row[2] for row in padded]),
+        "classes": ("i", [row[1] for row in padded]),
+        "num_detections": ("i", [len(rows)]),
+    }
+    for name, (kind, values) in numbers.items():
+        tensor = response.outputs[name]
+        tensor.dtype = m.DT_FLOAT if kind == "f" else m.DT_INT32
+        if raw:
+            tensor.tensor_content = struct.pack(f"{len(values)}{kind}", *values)
+        else:
+            (tensor.float_val if kind == "f" else tensor.int_val).extend(values)
+    labels = response.outputs["labels"]
+    words = [row[0].encode() for row in padded]
+    if raw:  # all lengths, which here are one byte each, and then all characters
+        labels.tensor_shape.dim.add(size=1)
+        labels.tensor_shape.dim.add(size=len(words))
+        labels.tensor_content = bytes(map(len, words)) + b"".join(words)
+    else:
+        labels.string_val.extend(words)
+    return response
+
+
+@dataclass
+class FakeBackend:
+    """`reply` gets a picture's bytes and returns an answer, or its bytes, or raises `Refuse`."""
+
+    reply: Callable[[bytes], Any] = lambda picture: answer([DOG, CAT, MOUSE])
+    state: int = m.ModelVersionStatus.AVAILABLE
+    delay_s: float = 0
+    host: str = "127.0.0.1"
+    port: int = 0
+    status: bytes | None = None  # instead of `state`
+    status_delay_s: float = 0
+    credentials: grpc.ServerCredentials | None = None
+    pictures: list[bytes] = field(default_factory=list)
+    budgets_s: list[float] = field(default_factory=list)  # each call's time left, as it came
+    cancelled: int = 0  # calls that ended before their answer
+
+    def __enter__(self) -> "FakeBackend":
+        self._server = grpc.server(ThreadPoolExecutor(16))
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.PredictionService",
+                    {
+                        "Predict": grpc.unary_unary_rpc_method_handler(
+                            self._predict,
+                            m.PredictRequest.FromString,
+                            lambda a: a if isinstance(a, bytes) else a.SerializeToString(),
+                        )
+                    },
+                ),
+                grpc.method_handlers_generic_handler(
+                    "tensorflow.serving.ModelService",
+                    {
+                        "GetModelStatus": grpc.unary_unary_rpc_method_handler(
+                            self._status,
+                            m.GetModelStatusRequest.FromString,
+                            lambda a: self.status or a.SerializeToString(),
+                        )
+                    },
+                ),
+            )
+        )
+        address = f"{self.host}:{self.port}"
+        if self.credentials:
+            self.port = self._server.add_secure_port(address, self.credentials)
+        else:
+            self.port = self._server.add_insecure_port(address)
+        self.target = f"{self.host}:{self.port}"
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+
+    def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        assert request.model_spec.signature_name == "serving_default"
+        tensor = request.inputs["image"]
+        assert tensor.dtype == m.DT_STRING
+        assert [d.size for d in tensor.tensor_shape.dim] == [1]
+        self.pictures.append(tensor.string_val[0])
+        self.budgets_s.append(context.time_remaining())
+        time.sleep(self.delay_s)
+        self.cancelled += not context.is_active()
+        try:
+            return self.reply(tensor.string_val[0])
+        except Refuse as refusal:
+            context.abort(refusal.code, refusal.details)
+
+    def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
+        time.sleep(self.status_delay_s)
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=3, state=self.state)
+        return response
+
+
+class Refuse(Exception):
+    """Raised in a `reply`: the call ends with this status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str = "words of the backend") -> None:
+        self.code = code
+        self.details = details

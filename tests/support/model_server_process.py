@@ -1,0 +1,119 @@
+"""A model server in a process of its own, and a client for it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from tests.support.project import ROOT
+
+START_S = 180
+State = get_model_status_pb2.ModelVersionStatus.State
+
+
+class Server:
+    """`models` holds what `reload` asks for; a test adds its own model to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+        self.models: dict[str, dict[str, Any]] = {}
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    def predict(self, request: Any, timeout: float = 20) -> Any:
+        return self.prediction.Predict(request, timeout=timeout)
+
+    def reload(self) -> None:
+        request = model_management_pb2.ReloadConfigRequest()
+        for name, settings in self.models.items():
+            request.config.model_config_list.config.add(
+                name=name, model_platform="tensorflow", **settings
+            )
+        response = self.model.HandleReloadConfigRequest(request, timeout=20)
+        assert response.status.error_code == 0
+
+    def add(self, name: str, base: Path, **settings: Any) -> None:
+        self.models[name] = {"base_path": os.fspath(base), **settings}
+        self.reload()
+
+    def statuses(self, model: str, version: int | None = None) -> dict[int, Any]:
+        """Version -> its ModelVersionStatus, in the server's order."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = model
+        if version is not None:
+            request.model_spec.version.value = version
+        response = self.model.GetModelStatus(request, timeout=5)
+        return {status.version: status for status in response.model_version_status}
+
+    def states(self, model: str) -> dict[int, str]:
+        """Version -> its state's name; none when the server knows none."""
+        try:
+            statuses = self.statuses(model)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise
+            return {}
+        return {version: State.Name(status.state) for version, status in statuses.items()}
+
+    def wait_for(self, model: str, states: dict[int, str]) -> None:
+        eventually(lambda: self.states(model) == states, lambda: str(self.states(model)))
+
+
+def eventually(true: Callable[[], bool], what: Callable[[], str] = str, wait_s: float = 20) -> None:
+    end = time.monotonic() + wait_s
+    while not true():
+        assert time.monotonic() < end, f"still not after {wait_s} s: {what()}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "service.model_server", *flags]
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, *flags: str) -> Iterator[Server]:
+    """A server that listens; what it logged is in `log`. It is ended with SIGTERM if need be."""
+    port = free_port()
+    log = tmp_path / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command(f"--port={port}", *flags), cwd=ROOT, stderr=output)
+    server = Server(process, port, log)
+    try:
+        try:
+            grpc.channel_ready_future(server.channel).result(timeout=START_S)
+        except grpc.FutureTimeoutError as error:
+            raise AssertionError(log.read_text()) from error
+        yield server
+    finally:
+        server.channel.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise

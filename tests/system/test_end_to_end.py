@@ -1,0 +1,289 @@
+"""A picture in, boxes out: Darknet's files, the SavedModel, the model server, the gateway, HTTP."""
+
+import io
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.support.gateway_process import GatewayProcess, wait_for
+from tests.support.opencv_oracle import OpenCV, clipped, iou
+from tests.support.pictures import picture
+from tests.support.project import ROOT, free_port
+
+PHOTOS = ("dog", "horses", "person", "kite")
+
+
+@contextmanager
+def served(
+    model: str, repository: Path, *flags: str, **settings: object
+) -> Iterator[GatewayProcess]:
+    """The model behind an embedded model server behind a gateway, ready."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "service.model_server"),
+        *(f"--port={port}", f"--model_name={model}", f"--model_base_path={repository / model}"),
+        *("--file_system_poll_wait_seconds=1", *flags),
+    ]
+    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        with GatewayProcess(backend=f"127.0.0.1:{port}", model_name=model, **settings) as gateway:
+            deadline = time.monotonic() + 60
+            while gateway.http.get("/readyz").status_code != 200:
+                assert server.poll() is None, "the model server ended"
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield gateway
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def voc(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """The trained VOC model, made and served as the README says."""
+    repository = tmp_path_factory.mktemp("models")
+    files = data / "yolov4-tiny-voc"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "yolov4", "export", "--name", "voc"),
+            *("--cfg", files / "yolov4-tiny-voc.cfg", "--names", files / "voc.names"),
+            *("--weights", files / "yolov4-tiny-voc.weights", "--repository", repository),
+            *("--precision", "f32"),
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    with served("voc", repository) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def opencv(data: Path) -> OpenCV:
+    files = data / "yolov4-tiny-voc"
+    return OpenCV(files / "yolov4-tiny-voc.cfg", files / "yolov4-tiny-voc.weights", 416)
+
+
+def detect(gateway: GatewayProcess, data: bytes, query: str = "") -> dict[str, Any]:
+    response = gateway.http.post(f"/detect{query}", files={"image": data})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def corners(detection: dict[str, Any]) -> tuple[float, float, float, float]:
+    box = detection["box"]
+    return box["x_min"], box["y_min"], box["x_max"], box["y_max"]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("name", PHOTOS)
+def test_every_photo_as_opencv_sees_it(
+    voc: GatewayProcess, opencv: OpenCV, data: Path, name: str, exact: bool
+) -> None:
+    """As OpenCV is usually called, and with the stretch alike, so that only networks differ."""
+    jpeg = (data / "photos" / f"{name}.jpg").read_bytes()
+    words = (data / "yolov4-tiny-voc" / "voc.names").read_text().split()
+    answer = detect(voc, jpeg)
+    width, height = answer["image"]["width"], answer["image"]["height"]
+    expected = opencv.detect(jpeg, 0.25, exact)
+    assert expected
+    assert [d["class_id"] for d in answer["detections"]] == [found.class_id for found in expected]
+    for ours, theirs in zip(answer["detections"], expected, strict=True):
+        assert ours["label"] == words[theirs.class_id]
+        assert ours["score"] == pytest.approx(theirs.score, abs=0.0005 if exact else 0.02)
+        least = 0.998 if exact else 0.9
+        assert iou(corners(ours), clipped(theirs.box, width, height)) > least
+
+
+def test_dog_bicycle_and_car(voc: GatewayProcess, data: Path) -> None:
+    answer = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
+    assert {d["label"] for d in answer["detections"]} == {"dog", "bicycle", "car"}
+    assert answer["model"] == {"name": "voc", "version": 1}
+    assert answer["image"] == {"width": 768, "height": 576}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_stored_in_any_orientation_is_the_same_photo(
+    voc: GatewayProcess, data: Path, orientation: int
+) -> None:
+    """Stored turned, with EXIF saying so; shown, it is the dog photo, and so are the boxes."""
+    upright = Image.open(data / "photos" / "dog.jpg").convert("RGB")
+    undo = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }.get(orientation, [])
+    stored = upright
+    for step in undo:
+        stored = stored.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    stored.save(out, "PNG", exif=exif.tobytes(), compress_level=1)
+    plain = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
+    turned = detect(voc, out.getvalue())
+    assert turned["image"] == plain["image"]
+    for ours, theirs in zip(turned["detections"], plain["detections"], strict=True):
+        assert ours["label"] == theirs["label"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=0.01)
+        assert iou(corners(ours), corners(theirs)) > 0.98
+
+
+def test_png_finds_the_same_and_webp_nearly(voc: GatewayProcess, data: Path) -> None:
+    """The same pixels, lossless; WebP is encoded once more on its way."""
+    image = Image.open(data / "photos" / "dog.jpg").convert("RGB")
+    plain = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
+    png, webp = io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG", compress_level=1)
+    image.save(webp, "WEBP", lossless=True, quality=0)
+    assert detect(voc, png.getvalue()) == plain
+    found = detect(voc, webp.getvalue())
+    for ours, theirs in zip(found["detections"], plain["detections"], strict=True):
+        assert ours["label"] == theirs["label"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=0.01)
+        assert iou(corners(ours), corners(theirs)) > 0.98
+
+
+def test_the_threshold_may_come_after_nms(voc: GatewayProcess, data: Path) -> None:
+    """Any threshold gives a prefix of the detections at a lower one."""
+    jpeg = (data / "photos" / "horses.jpg").read_bytes()
+    everything = detect(voc, jpeg, "?score_threshold=0")["detections"]
+    assert len(everything) > 50
+    for threshold in (0.001, 0.1, 0.5):
+        some = detect(voc, jpeg, f"?score_threshold={threshold}")["detections"]
+        assert some == [d for d in everything if d["score"] >= threshold]
+
+
+def test_a_drawn_photo(voc: GatewayProcess, data: Path) -> None:
+    jpeg = (data / "photos" / "dog.jpg").read_bytes()
+    response = voc.http.post("/detect?format=image", files={"image": jpeg})
+    assert Image.open(io.BytesIO(response.content)).size == (768, 576)
+
+
+# --- with a small model of random numbers: needs nothing beside the repository --------------------
+
+
+@pytest.fixture(scope="module")
+def small(small_repository: Path) -> Iterator[GatewayProcess]:
+    with served("small", small_repository) as gateway:
+        yield gateway
+
+
+def truncated() -> bytes:
+    whole = picture(640, 480, quality=95)
+    return whole[: len(whole) // 2]
+
+
+def test_a_corrupt_picture_costs_only_its_own_request(small: GatewayProcess) -> None:
+    good = picture(320, 240)
+    response = small.http.post("/detect", files={"image": truncated()})
+    assert response.status_code == 400
+    assert "damaged or ends early" in response.json()["detail"]
+    files = [("image", data) for data in (good, truncated(), good, b"no picture", good)]
+    response = small.http.post("/detect/batch?score_threshold=0", files=files)
+    assert response.status_code == 200
+    first, second, third, fourth, fifth = response.json()["results"]
+    assert second["error"]["status"] == fourth["error"]["status"] == 400
+    assert first == third == fifth == detect(small, good, "?score_threshold=0")
+    assert first["image"] == {"width": 320, "height": 240}
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_pictures_are_answered(small: GatewayProcess, mode: str) -> None:
+    assert detect(small, picture(mode=mode))["image"] == {"width": 64, "height": 48}
+
+
+def test_numbers_as_bytes_are_the_same_numbers(
+    small: GatewayProcess, small_repository: Path
+) -> None:
+    flag = "--enable_serialization_as_tensor_content"
+    with served("small", small_repository, flag) as gateway:
+        data = picture(320, 240)
+        assert detect(gateway, data) == detect(small, data)
+
+
+def test_an_unknown_model_and_version_are_said(small: GatewayProcess) -> None:
+    backend = str(small._settings["backend"])
+    with GatewayProcess(backend=backend, model_name="nobody") as gateway:
+        for response in (
+            gateway.http.get("/readyz"),
+            gateway.http.post("/detect", files={"image": picture()}),
+        ):
+            assert response.status_code == 503
+            assert "does not serve this model or version" in response.json()["detail"]
+        wait_for(lambda: gateway.log("request"))
+        line = gateway.log("request")[-1]
+        assert line["cause"] == "Servable not found for request: Latest(nobody)"
+    with GatewayProcess(backend=backend, model_name="small", model_version=9) as gateway:
+        response = gateway.http.post("/detect", files={"image": picture()})
+        assert response.status_code == 503
+
+
+@pytest.mark.parametrize("named", ["x", "image"])
+def test_a_model_that_is_no_detector_is_the_operators_trouble(tmp_path: Path, named: str) -> None:
+    """Its input has another name, or the right name and another type."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.float32, name=named)
+    module.double = tf.function(lambda x: {"y": x * 2}, input_signature=[spec])
+    function = module.double.get_concrete_function()
+    tf.saved_model.save(module, str(tmp_path / "foreign" / "1"), {"serving_default": function})
+    with served("foreign", tmp_path) as gateway:
+        response = gateway.http.post("/detect", files={"image": picture()})
+        assert response.status_code == 503
+        assert "does not have a detector's signature" in response.json()["detail"]
+
+
+def test_a_new_version_is_served_without_a_failed_request(
+    small_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(small_repository / "small", repository / "small")
+    seen: list[tuple[int, int | None]] = []
+    stop = threading.Event()
+
+    with served("small", repository, ready_interval_s=0.1) as gateway:
+
+        def caller() -> None:
+            with httpx.Client(base_url=gateway.url, timeout=30) as http:
+                while not stop.is_set():
+                    response = http.post("/detect", files={"image": picture()})
+                    version = response.json().get("model", {}).get("version")
+                    seen.append((response.status_code, version))
+
+        callers = [threading.Thread(target=caller) for _ in range(4)]
+        for thread in callers:
+            thread.start()
+        time.sleep(1)
+        shutil.copytree(repository / "small" / "1", repository / "small" / ".unfinished")
+        (repository / "small" / ".unfinished").rename(repository / "small" / "2")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and ((200, 2) not in seen[-8:] or len(seen) <= 100):
+            time.sleep(0.1)
+        time.sleep(1)
+        stop.set()
+        for thread in callers:
+            thread.join()
+        assert {code for code, _ in seen} == {200}
+        versions = [version for _, version in seen]
+        assert versions[0] == 1
+        assert versions[-1] == 2
+        assert len(versions) > 100
+        assert gateway.metric('detect_model_info{name="small",version="2"}') == 1
+        assert gateway.metric('detect_requests_total{code="200",route="/detect"}') == len(seen)

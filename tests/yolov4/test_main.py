@@ -1,0 +1,166 @@
+"""`python -m yolov4`, in this process but where a process is the point."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from tests.support.project import ROOT
+from tests.support.yolov4_models import NAMES, export_arguments, write_model
+from yolov4.__main__ import main
+from yolov4.architecture import yolov4_tiny
+from yolov4.darknet import read_cfg
+from yolov4.weights import count_floats
+
+Files = tuple[Path, Path, Path]
+
+
+def test_export_says_what_it_did_and_what_to_do_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_model(tmp_path)
+    arguments = export_arguments(files, tmp_path / "repository")
+    assert main(arguments) == 0
+    version = tmp_path / "repository" / "small" / "1"
+    floats = count_floats(read_cfg(files[0]))
+    assert capsys.readouterr().out == (
+        f"19 layers, {floats:,} floats, 96x64 pixels, 3 classes, f32\n"
+        f"written: {version}\n"
+        "serve it: make run MODEL=small\n"
+    )
+    about = json.loads((version / "assets.extra" / "model.json").read_text())
+    assert (about["cfg"], about["weights"]) == ("small.cfg", "small.weights")
+    assert about["weights_sha256"] == sha256(files[1].read_bytes()).hexdigest()
+    assert main(arguments) == 0
+    assert (tmp_path / "repository" / "small" / "2" / "saved_model.pb").exists()
+
+
+def test_size_overrules_the_cfg(tmp_path: Path) -> None:
+    arguments = export_arguments(write_model(tmp_path), tmp_path / "repository")
+    assert main([*arguments, "--size", "128x32"]) == 0
+    about = tmp_path / "repository" / "small" / "1" / "assets.extra" / "model.json"
+    assert json.loads(about.read_text())["input"] == {"width": 128, "height": 32}
+
+
+def test_a_built_in_network_takes_its_classes_from_the_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, names = tmp_path / "tiny.weights", tmp_path / "tiny.names"
+    floats = count_floats(yolov4_tiny(classes=3))
+    numbers = np.random.default_rng(0).uniform(0.01, 0.02, floats).astype("<f4")
+    weights.write_bytes(np.array([0, 2, 5, 0, 0], "<i4").tobytes() + numbers.tobytes())
+    names.write_text("\n".join(NAMES))
+    built_in = (Path("yolov4-tiny"), weights, names)
+    assert main([*export_arguments(built_in, tmp_path / "repository"), "--size", "64"]) == 0
+    assert capsys.readouterr().out.startswith(f"38 layers, {floats:,} floats, 64x64 pixels, 3 cl")
+    assert (tmp_path / "repository" / "small" / "1" / "saved_model.pb").exists()
+
+
+def cut(files: Files) -> None:
+    files[1].write_bytes(files[1].read_bytes()[:-4])
+
+
+def lengthen(files: Files) -> None:
+    files[1].write_bytes(files[1].read_bytes() + b"\0\0\0\0")
+
+
+def widen(files: Files) -> None:
+    files[0].write_text(files[0].read_text().replace("filters=8", "filters=12", 1))
+
+
+def misname(files: Files) -> None:
+    files[2].write_text("ape\nbee\n")
+
+
+def lose(number: int) -> Callable[[Files], None]:
+    return lambda files: files[number].unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (cut, r"small\.weights is cut short: {bytes:,} bytes expected, {less:,} found"),
+        (lengthen, r"small\.weights is too long: {bytes:,} bytes expected, {more:,} found"),
+        (widen, r"small\.weights is cut short: [\d,]+ bytes expected, {bytes:,} found"),
+        (misname, r"small\.names has 2 names, but the network has 3 classes"),
+        (lose(0), r"--cfg .*small\.cfg: no such file, and built in are only yolov4, yolov4-tiny"),
+        (lose(1), r"cannot read .*small\.weights: No such file"),
+        (lose(2), r"cannot read .*small\.names: No such file"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Files], None],
+    reason: str,
+) -> None:
+    files = write_model(tmp_path)
+    size = files[1].stat().st_size
+    spoil(files)
+    assert main(export_arguments(files, tmp_path / "repository")) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (sentence,) = said.err.splitlines()
+    wanted = reason.replace("{bytes:,}", f"{size:,}")
+    wanted = wanted.replace("{less:,}", f"{size - 4:,}").replace("{more:,}", f"{size + 4:,}")
+    assert re.search(f"^error: .*{wanted}", sentence)
+    assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--size", "big"], ["--size", "64x"], ["--name", "../up"], ["--name", ".hidden"], []]
+)
+def test_wrong_arguments_end_with_status_2(wrong: list[str], tmp_path: Path) -> None:
+    arguments = export_arguments(write_model(tmp_path), tmp_path) if wrong else []
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, *wrong])
+    assert caught.value.code == 2
+
+
+def test_a_size_that_will_not_do_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = export_arguments(write_model(tmp_path), tmp_path)
+    assert main([*arguments, "--size", "100"]) == 2
+    assert "the input size 100x100 will not do" in capsys.readouterr().err
+
+
+def test_a_repository_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "repository"
+    file.write_text("in the way")
+    assert main(export_arguments(write_model(tmp_path), file)) == 2
+    assert capsys.readouterr().err == f"error: cannot write {file}: Not a directory\n"
+    assert file.read_text() == "in the way"
+
+
+def test_mistakes_are_told_before_tensorflow_starts_and_warnings_in_one_line(
+    tmp_path: Path,
+) -> None:
+    files = write_model(tmp_path)
+    files[0].write_text(files[0].read_text().replace("channels=3", "channels=3\nletter_box=1"))
+    cut(files)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "yolov4", *export_arguments(files, tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2
+    assert len(said) == 2
+    assert said[0].startswith("warning: ")
+    assert "small.cfg, line 6: letter_box=1" in said[0]
+    assert said[1].startswith("error: ")
+    assert "numpy" in done.stderr
+    assert "tensorflow" not in done.stderr

@@ -1,0 +1,195 @@
+"""`python -m yolov4 train` as a user runs it: interrupted, killed, going on; and what it writes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.project import ROOT
+from yolov4.__main__ import main
+from yolov4.architecture import yolov4_tiny
+from yolov4.darknet import read_cfg, read_names, read_weights
+from yolov4.demo.scenes import write_scenes
+from yolov4.network import ModelError, Network
+from yolov4.train.darknet_writer import write_cfg, write_model
+from yolov4.train.forward import initial
+from yolov4.train.loop import Plan, State
+from yolov4.train.start import read_vector, transfer, with_classes
+from yolov4.weights import count_floats
+
+START = yolov4_tiny(64, 64, 5, 0.125)
+START_NAMES = ["star", "dog", "heart", "cat", "key"]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six scenes and of a model to start from."""
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(range(6), folder, processes=1)
+    write_model(folder, "start", START, initial(START, 1), START_NAMES, seen=0)
+    return folder
+
+
+def arguments(scenes: Path, out: Path, steps: int, *more: str) -> list[str]:
+    files = ["--data", str(scenes / "instances.json"), "--images", str(scenes)]
+    files += ["--cfg", str(scenes / "start.cfg"), "--out", str(out)]
+    return ["train", *files, "--name", "n", "--steps", str(steps), "--batch", "4", *more]
+
+
+class Training:
+    """`python -m yolov4 train` in a process of its own."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "yolov4", *command], cwd=ROOT, stderr=file
+            )
+
+    def wait_for_checkpoint(self, path: Path, after: int) -> int:
+        """The step of the first checkpoint that is later than step `after`."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if path.exists() and (step := step_of(path)) > after:
+                return step
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def end(self, number: int) -> int:
+        os.kill(self.process.pid, number)
+        return self.process.wait(60)
+
+
+def step_of(checkpoint: Path) -> int:
+    with np.load(checkpoint) as found:
+        return int(found["step"])
+
+
+@pytest.mark.slow
+def test_training_goes_on_after_ctrl_c_and_kill_9(scenes: Path, tmp_path: Path) -> None:
+    command = arguments(scenes, tmp_path, 600)
+    checkpoint = tmp_path / "n.checkpoint.npz"
+
+    first = Training(command, tmp_path / "1.log")
+    reached = first.wait_for_checkpoint(checkpoint, after=0)
+    assert first.end(signal.SIGINT) == 130
+    interrupted = step_of(checkpoint)
+    assert reached <= interrupted < 600
+
+    second = Training(command, tmp_path / "2.log")
+    reached = second.wait_for_checkpoint(checkpoint, after=interrupted)
+    assert second.end(signal.SIGKILL) == -signal.SIGKILL
+    killed = step_of(checkpoint)  # whole: it can be read
+    assert reached <= killed < 600
+    assert not (tmp_path / "n.weights").exists()
+
+    third = Training(command, tmp_path / "3.log")
+    assert third.process.wait(300) == 0, third.log.read_text()
+    assert f"going on from step {interrupted} of" in second.log.read_text()
+    assert f"going on from step {killed} of" in third.log.read_text()
+    assert step_of(checkpoint) == 600
+    network = read_cfg(tmp_path / "n.cfg")
+    assert len(read_weights(tmp_path / "n.weights", network)) > 0
+
+
+def test_in_pieces_it_is_the_same_as_in_one(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after step 3 of 6 and run again, the weights come out as without interruption."""
+    assert main(arguments(scenes, tmp_path / "whole", 6)) == 0
+
+    def interrupt(line: str) -> None:
+        if "] 3/6" in line:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("yolov4.train.loop.bar", interrupt)
+        assert main(arguments(scenes, tmp_path / "pieces", 6)) == 130
+    assert step_of(tmp_path / "pieces" / "n.checkpoint.npz") == 3
+    assert main(arguments(scenes, tmp_path / "pieces", 6)) == 0
+    network = read_cfg(tmp_path / "whole" / "n.cfg")
+    whole, pieces = (
+        read_vector(tmp_path / part / "n.weights", network) for part in ("whole", "pieces")
+    )
+    # Sums in threads are not the same to the last bit.
+    np.testing.assert_allclose(whole, pieces, atol=2e-4)
+
+
+def test_what_it_writes_can_be_exported(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(scenes, tmp_path, 2, "--class", "key", "--class", "fish")) == 0
+    assert "python -m yolov4 export" in capsys.readouterr().err
+    assert read_names(tmp_path / "n.names") == ["fish", "key"]
+    files = [f"--{part}={tmp_path / 'n'}.{part}" for part in ("cfg", "weights", "names")]
+    assert main(["export", "--name", "n", *files, "--repository", str(tmp_path / "models")]) == 0
+    about = json.loads((tmp_path / "models/n/1/assets.extra/model.json").read_text())
+    assert about["classes"] == 2
+
+
+def test_what_was_learnt_is_kept(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--weights", str(scenes / "start.weights"), "--names", str(scenes / "start.names")]
+    assert main(arguments(scenes, tmp_path, 1, "--class", "key", "--class", "fish", *start)) == 0
+    assert "all but the class scores of fish" in capsys.readouterr().err
+
+
+def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:
+    vector = np.arange(len(initial(START, 0)), dtype=np.float32)
+    network, found = transfer(START, vector, START_NAMES, ["key", "fish", "star"], seed=0)
+    assert network == with_classes(START, 3)
+    assert network.classes == 3
+    # The last convolution: 3 anchors x (5 + classes) biases, then as many rows of 32 numbers.
+    old = vector[-(30 + 30 * 32) :]
+    new = found[-(24 + 24 * 32) :]
+    for width, before, after in (
+        (1, old[:30], new[:24]),
+        (32, old[30:], new[24:]),
+    ):
+        rows, kept = before.reshape(3, 10, width), after.reshape(3, 8, width)
+        np.testing.assert_array_equal(kept[:, :5], rows[:, :5])
+        np.testing.assert_array_equal(kept[:, 5], rows[:, 5 + 4])  # key
+        np.testing.assert_array_equal(kept[:, 7], rows[:, 5 + 0])  # star
+        assert (np.abs(kept[:, 6]) < 3).all()  # fish: afresh
+    np.testing.assert_array_equal(found[:1000], vector[:1000])
+
+
+def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
+    def fresh(network: Network, plan: Plan) -> State:
+        return State(np.zeros(count_floats(network), np.float32), network, plan)
+
+    plan = Plan(steps=5)
+    fresh(START, plan).save(tmp_path / "c.npz", plan)
+    fresh(START, plan).load(tmp_path / "c.npz", plan)
+    with pytest.raises(ModelError, match="another plan: delete it"):
+        fresh(START, plan).load(tmp_path / "c.npz", Plan(steps=6))
+    with pytest.raises(ModelError, match="another network: delete it"):
+        fresh(with_classes(START, 3), plan).load(tmp_path / "c.npz", plan)
+
+
+def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
+    plan = Plan(steps=1100, rate=1.0, warm_up=100)
+    rates = [plan.learning_rate(step) for step in (0, 99, 100, 600, 1100)]
+    np.testing.assert_allclose(rates, [0.01, 1, 1, 0.505, 0.01], atol=1e-9)
+
+
+@pytest.mark.parametrize("option", ["--steps=0", "--batch=0", "--rate=0"])
+def test_senseless_numbers_are_refused(
+    option: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments(scenes, tmp_path, 1), option]) == 2
+    assert "error: --steps and --batch must be at least 1" in capsys.readouterr().err
+
+
+def test_a_cfg_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cfg(tmp_path / "start.cfg", START)
+    assert main(arguments(tmp_path, tmp_path, 1)) == 2
+    assert "instances.json" in capsys.readouterr().err

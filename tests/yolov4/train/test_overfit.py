@@ -1,0 +1,65 @@
+"""The whole of training at once: four scenes learnt by heart."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.yolov4_models import load
+from yolov4.architecture import yolov4_tiny
+from yolov4.darknet import read_weights
+from yolov4.demo.scenes import NAMES, write_scenes
+from yolov4.train.darknet_writer import write_model
+
+SIDE = 128
+
+
+@pytest.mark.slow
+def test_four_scenes_are_learnt_by_heart(tmp_path: Path) -> None:
+    """AP above 0.95 on them by pycocotools, through the SavedModel of the files written."""
+    pytest.importorskip("pycocotools", reason="needs pycocotools")
+    from yolov4.export import export
+    from yolov4.train.anchors import find_anchors
+    from yolov4.train.data import read_coco
+    from yolov4.train.forward import initial
+    from yolov4.train.loop import Plan, train
+
+    annotations = write_scenes([0, 1, 2, 3], tmp_path, processes=1)
+    data = read_coco(annotations, tmp_path, SIDE, SIDE)
+    anchors = find_anchors(data, 6, SIDE, SIDE)
+    network = yolov4_tiny(SIDE, SIDE, len(NAMES), 0.25, anchors)
+    plan = Plan(steps=500, batch=4, warm_up=20, average=0.95, augment=False, rate=3e-3)
+    vector = train(network, initial(network, 0), data, plan)
+    _, weights, _ = write_model(tmp_path, "four", network, vector, NAMES, seen=0)
+    version = export(network, read_weights(weights, network), NAMES, tmp_path, "four", {})
+    assert average_precision(annotations, tmp_path, version) > 0.95
+
+
+def average_precision(annotations: Path, images: Path, version: Path) -> float:
+    """COCO's AP of a SavedModel whose class i is the category i + 1."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    predict = load(version)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotations))
+        rows = []
+        for number, picture in truth.imgs.items():
+            found = predict([(images / picture["file_name"]).read_bytes()])
+            for i in range(found["num_detections"][0]):
+                box = np.clip(found["boxes"][0, i], 0, [picture["width"], picture["height"]] * 2)
+                rows.append(
+                    {
+                        "image_id": number,
+                        "category_id": int(found["classes"][0, i]) + 1,
+                        "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
+                        "score": float(found["scores"][0, i]),
+                    }
+                )
+        judge = COCOeval(truth, truth.loadRes(rows), "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return float(judge.stats[0])
