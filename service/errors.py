@@ -1,26 +1,31 @@
-"""What can go wrong, in the words of this domain; problems.py says which HTTP status each is.
+"""The errors a request can end in; api/problems.py maps each to an HTTP status.
 
 DetectError
 ├── BadPicture            not a picture that can be decoded
+├── MalformedBody         a body whose chunks or form cannot be parsed
 ├── UnsupportedMedia      a picture or a body of a kind that is not served
-├── SlowUpload            the body did not arrive in time
+├── SlowUpload            upload timed out
 ├── TooLarge              too many bytes, pixels or pictures
-├── BadParameter          a part or parameter that is missing, doubled or out of range
+├── BadParameter          a part or parameter that is missing, repeated or out of range
 ├── Unauthorized          no key, or one that is not known
 ├── Unavailable           try again later
-│   ├── Full              as many requests are waiting as may wait
-│   ├── Draining          this gateway is about to stop
+│   ├── Full              the queue or the memory budget is full
+│   ├── Draining          this gateway is shutting down
 │   ├── NoBackend         no model server, or not this model
 │   └── BackendFailed     the model server answered, but not with detections
-└── DeadlineExceeded      no answer within the request's budget
+└── DeadlineExceeded      no answer within the request's deadline
 """
 
 
 class DetectError(Exception):
-    """The message is one sentence for the caller; it never carries what the backend said."""
+    """Its message is shown to the caller, and never quotes the model server."""
 
 
 class BadPicture(DetectError):
+    pass
+
+
+class MalformedBody(DetectError):
     pass
 
 
@@ -45,7 +50,7 @@ class Unauthorized(DetectError):
 
 
 class Unavailable(DetectError):
-    """`retry_after_s`: whole seconds, when it is likely to be worth another try."""
+    """`retry_after_s`: whole seconds, sent as Retry-After."""
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)

@@ -17,6 +17,7 @@ from .headers import EVERY, NO_PAGE, POLICY
 
 STATUS: dict[type[DetectError], int] = {
     errors.BadPicture: 400,
+    errors.MalformedBody: 400,
     errors.Unauthorized: 401,
     errors.SlowUpload: 408,
     errors.TooLarge: 413,

@@ -133,7 +133,7 @@ class Ready(BaseModel):
 
 
 PROBLEMS = {
-    400: "Not a decodable picture.",
+    400: "Not a decodable picture (`bad-picture`), or a malformed body (`malformed-body`).",
     401: "No key, or one that is not known.",
     408: "The body did not arrive in time.",
     413: "Too many bytes, pixels or pictures.",

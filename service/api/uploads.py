@@ -12,7 +12,7 @@ from multipart import (
 from starlette.requests import ClientDisconnect, Request
 
 from ..detection.image import MEDIA_TYPES
-from ..errors import BadParameter, BadPicture, TooLarge, UnsupportedMedia
+from ..errors import BadParameter, MalformedBody, TooLarge, UnsupportedMedia
 from ..settings import Settings
 from .memory_budget import Share
 
@@ -109,7 +109,7 @@ async def _form(
             f" {part_limit} bytes."
         ) from error
     except MultipartError as error:
-        raise BadPicture(f"The form is damaged ({error.args[0]}); {HINT}.") from error
+        raise MalformedBody(f"The form is malformed ({error.args[0]}); {HINT}.") from error
     if not pictures:
         raise BadParameter(f"The form has no part named {PART!r}; {HINT}.")
     return [b"".join(chunks) for chunks in pictures]

@@ -12,7 +12,7 @@ import httptools
 
 from ..api.middleware import QUIET
 from ..api.routes import Gateway
-from ..errors import BadPicture
+from ..errors import MalformedBody
 from . import framing
 from .conversation import Conversation
 
@@ -119,7 +119,7 @@ class Connection(Conversation):
 
     def _refuse_or_fail(self, status: HTTPStatus, fault: str) -> None:
         if self._body_is_due:
-            self._fail(BadPicture(f"The body {fault}."))
+            self._fail(MalformedBody(f"The body {fault}."))
         else:
             self._refuse(status, f"The head {fault}; this port speaks HTTP/1.1, without TLS.")
 

@@ -300,13 +300,13 @@ def test_bad_forms(gateway: GatewayProcess) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b"}
     for body, status, kind in (
         (b"--b--\r\n", 422, "bad-parameter"),
-        (b"--b\r\nContent-Disposition: form-data; name=image\r\n\r\nabc", 400, "bad-picture"),
-        (b"no form at all", 400, "bad-picture"),
-        (b"", 400, "bad-picture"),
+        (b"--b\r\nContent-Disposition: form-data; name=image\r\n\r\nabc", 400, "malformed-body"),
+        (b"no form at all", 400, "malformed-body"),
+        (b"", 400, "malformed-body"),
     ):
         problem(post("/detect", content=body, headers=headers), status, kind)
     no_boundary = {"content-type": "multipart/form-data"}
-    problem(post("/detect", content=b"--b--", headers=no_boundary), 400, "bad-picture")
+    problem(post("/detect", content=b"--b--", headers=no_boundary), 400, "malformed-body")
 
 
 def test_a_huge_upload_is_refused_before_it_is_sent(gateway: GatewayProcess) -> None:

@@ -230,7 +230,7 @@ def test_what_is_around_chunks_is_bounded(gateway: GatewayProcess, what: str) ->
         client.sendall(post("Transfer-Encoding: chunked", body=start))
         push(client, (b"x" * 65536 for _ in range(200)))
         (answer,) = to_the_end(client)
-    assert "around its content" in answer.problem(400, "bad-picture")
+    assert "around its content" in answer.problem(400, "malformed-body")
     assert peak_mb(gateway) - before < 4
 
 
@@ -355,7 +355,7 @@ def test_a_head_that_can_be_read_in_two_ways(gateway: GatewayProcess, request_: 
 def test_chunks_that_are_none(gateway: GatewayProcess, chunks: bytes) -> None:
     before = counted(gateway, 400, "/detect")
     (answer,) = exchange(gateway, post("Transfer-Encoding: chunked", body=chunks + HIDDEN))
-    assert "The body is not valid" in answer.problem(400, "bad-picture")
+    assert "The body is not valid" in answer.problem(400, "malformed-body")
     assert answer.headers["connection"] == "close"
     assert counted(gateway, 400, "/detect") == before + 1
 
