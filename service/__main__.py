@@ -12,7 +12,9 @@ import uvicorn
 
 from . import logs
 from .api.routes import Gateway, create_app
-from .server.connection import Connection, serving
+from .lifecycle import Lifecycle
+from .metrics import Metrics
+from .server.connection import Connection, protocol_factory
 from .settings import MIB, Settings, SettingsError
 
 OTHER_DESCRIPTORS = 200  # of probes beyond the limit, of gRPC, of the process
@@ -22,20 +24,21 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 class Server(uvicorn.Server):
     """Told to stop, it says so at /readyz for `drain_s`, then stops listening, then ends."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._lifecycle = lifecycle
+        self._drain_s = drain_s
         self._stop_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._gateway.draining:  # asked twice: now
+        if self._lifecycle.draining:  # asked twice: now
             self.should_exit = True
         else:
-            self._gateway.draining = True
+            self._lifecycle.draining = True
             for connection in list(self.server_state.connections):
                 assert isinstance(connection, Connection)
                 connection.answer_and_close()
-            self._stop_at = time.monotonic() + self._gateway.settings.drain_s
+            self._stop_at = time.monotonic() + self._drain_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -72,8 +75,9 @@ def main() -> int:
     logs.configure()
     try:
         settings = Settings.load()
-        gateway = Gateway(settings)
-        app = create_app(gateway)
+        metrics = Metrics()
+        lifecycle = Lifecycle()
+        app = create_app(Gateway(settings, metrics, lifecycle))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -87,7 +91,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=serving(gateway),
+        http=protocol_factory(settings, metrics, lifecycle),
         ws="none",
         proxy_headers=False,  # nothing here asks who the client is
         log_config=None,
@@ -96,7 +100,7 @@ def main() -> int:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
-    Server(config, gateway).run()
+    Server(config, lifecycle, settings.drain_s).run()
     logs.event("stopped")
     return 0
 

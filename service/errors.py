@@ -16,6 +16,8 @@ DetectError
 └── DeadlineExceeded      no answer within the request's deadline
 """
 
+BODY_ERROR = "body_error"  # key in the ASGI scope's state: the DetectError that ended the body
+
 
 class DetectError(Exception):
     """Its message is shown to the caller, and never quotes the model server."""

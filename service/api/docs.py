@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from .headers import POLICY
+from ..responses import CSP
 
 FILES = "/docs/files"
 
@@ -36,7 +36,7 @@ def install(app: FastAPI) -> None:
     )
 
     async def docs(_: Request) -> Response:
-        return Response(page, headers={POLICY: policy}, media_type="text/html")
+        return Response(page, headers={CSP: policy}, media_type="text/html")
 
     app.add_route("/docs", docs, include_in_schema=False)
     app.mount(FILES, StaticFiles(packages=[("fastapi_offline", "static")]))

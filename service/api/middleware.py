@@ -10,12 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import logs
 from ..detection.detector import Timings
+from ..lifecycle import PROBE_PATHS
 from ..metrics import Metrics
-from .headers import EVERY_RAW, NO_PAGE, POLICY
+from ..responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-# Asked every few seconds; that the backend comes and goes is an event of its own.
-QUIET = {"/livez", "/readyz", "/metrics"}
 
 
 class Observe:
@@ -44,8 +43,8 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                headers.setdefault(POLICY, NO_PAGE)
-                message["headers"] += EVERY_RAW
+                headers.setdefault(CSP, CSP_DENY_ALL)
+                message["headers"] += SECURITY_HEADERS_RAW
                 if timings:
                     timings["total"] = time.perf_counter() - started
                     headers["Server-Timing"] = ", ".join(
@@ -60,7 +59,7 @@ class Observe:
             path = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.requests(path, status).inc()
             self.metrics.request_seconds(path).observe(seconds)
-            if path not in QUIET or status == 500:
+            if path not in PROBE_PATHS or status == 500:
                 logs.event(
                     "request",
                     logging.ERROR if status == 500 else logging.INFO,

@@ -13,7 +13,13 @@ from starlette.responses import Response
 
 from .. import errors
 from ..errors import DetectError
-from .headers import EVERY, NO_PAGE, POLICY
+from ..responses import (
+    CSP,
+    CSP_DENY_ALL,
+    PROBLEM_MEDIA_TYPE,
+    SECURITY_HEADERS,
+    problem_document,
+)
 
 STATUS: dict[type[DetectError], int] = {
     errors.BadPicture: 400,
@@ -38,17 +44,7 @@ def slug(error: DetectError) -> str:
 
 
 def problem(request: Request, status: int, kind: str, detail: str) -> dict[str, Any]:
-    return content(request.state.request_id, status, kind, detail)
-
-
-def content(request_id: str, status: int, kind: str, detail: str) -> dict[str, Any]:
-    return {
-        "type": f"urn:problem:{kind}",
-        "title": kind.replace("-", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "request_id": request_id,
-    }
+    return problem_document(request.state.request_id, status, kind, detail)
 
 
 def of_error(request: Request, error: DetectError) -> dict[str, Any]:
@@ -69,7 +65,7 @@ def cause(error: DetectError) -> str | None:
 
 
 def response(content: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(to_json(content), content["status"], headers, "application/problem+json")
+    return Response(to_json(content), content["status"], headers, PROBLEM_MEDIA_TYPE)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -108,8 +104,8 @@ def install(app: FastAPI) -> None:
 
     async def on_bug(request: Request, _: Exception) -> Response:
         detail = "The gateway failed; its log has the traceback under this request_id."
-        # This answer is made outside of observe.py, which sets them on all others.
-        own = {"X-Request-ID": request.state.request_id, POLICY: NO_PAGE, **EVERY}
+        # This answer is made outside of ObservabilityMiddleware, which sets them on all others.
+        own = {"X-Request-ID": request.state.request_id, CSP: CSP_DENY_ALL, **SECURITY_HEADERS}
         return response(problem(request, 500, "internal-error", detail), own)
 
     app.add_exception_handler(DetectError, on_detect_error)

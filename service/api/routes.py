@@ -20,6 +20,7 @@ from .. import errors
 from ..backend.client import TFServing
 from ..detection import drawing
 from ..detection.detector import Detector, Result, Timings, in_thread
+from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings
 from . import deadlines, docs, problems, schemas, uploads
@@ -30,13 +31,13 @@ from .routing import DirectRoute
 
 
 class Gateway:
-    """The routes' shared state. `draining` is set by the process when it is told to stop."""
+    """The routes' shared state."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = metrics
+        self.lifecycle = lifecycle
         self.buffer = Buffer(settings.max_held_bytes)
-        self.draining = False
         self.detector: Detector
 
     @asynccontextmanager
@@ -162,7 +163,7 @@ class Gateway:
 
     async def readyz(self) -> Response:
         """200 when the model is AVAILABLE at the backend and this gateway is not about to stop."""
-        if self.draining:
+        if self.lifecycle.draining:
             raise errors.Draining("This gateway is about to stop.")
         version = await self.detector.ready()
         content = {"model": {"name": self.settings.model_name, "version": version}}

@@ -12,12 +12,11 @@ from multipart import (
 from starlette.requests import ClientDisconnect, Request
 
 from ..detection.image import MEDIA_TYPES
-from ..errors import BadParameter, MalformedBody, TooLarge, UnsupportedMedia
+from ..errors import BODY_ERROR, BadParameter, MalformedBody, TooLarge, UnsupportedMedia
 from ..settings import Settings
 from .memory_budget import Share
 
 PART = "image"
-BROKEN = "broken"  # in the request's state: the DetectError that ended its body
 FORM = "multipart/form-data"
 HINT = (
     f"send {FORM} with a part named {PART!r} (curl -F image=@picture.jpg), or the picture itself"
@@ -68,8 +67,8 @@ async def _limited(request: Request, limit: int, share: Share) -> AsyncIterator[
     more = True
     while more:
         message = await request.receive()
-        if broken := request.scope["state"].get(BROKEN):
-            raise broken
+        if error := request.scope["state"].get(BODY_ERROR):
+            raise error
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)

@@ -10,16 +10,17 @@ from types import SimpleNamespace
 
 import httptools
 
-from ..api.middleware import QUIET
-from ..api.routes import Gateway
 from ..errors import MalformedBody
+from ..lifecycle import PROBE_PATHS, Lifecycle
+from ..metrics import Metrics
+from ..settings import Settings
 from . import framing
 from .conversation import Conversation
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_PIPELINED = 64  # requests sent without waiting for an answer
 PLACES_FOR_PROBES = 64  # beyond `max_connections`, so that a full gateway is seen to be alive
-PROBES = {path.encode() for path in QUIET}
+PROBES = {path.encode() for path in PROBE_PATHS}
 
 
 class Refused(Exception):
@@ -31,7 +32,7 @@ class Connection(Conversation):
         super().connection_made(transport)
         self._came_to_something = False
         self._fruitless = 0  # bytes in a row that ended no head and brought no body
-        self._surplus = len(self.connections) - self._settings.max_connections
+        self._surplus = len(self.connections) - self.settings.max_connections
         self._arm()
         if self._surplus > PLACES_FOR_PROBES:
             self._refuse_for_surplus()
@@ -83,7 +84,7 @@ class Connection(Conversation):
         self._came_to_something = True
         self._keep_order(
             self.cycle.keep_alive
-            and not self.gateway.draining
+            and not self.lifecycle.draining
             and self._surplus <= 0
             and not self.parser.should_upgrade()
         )
@@ -124,10 +125,13 @@ class Connection(Conversation):
             self._refuse(status, f"The head {fault}; this port speaks HTTP/1.1, without TLS.")
 
     def _refuse_for_surplus(self) -> None:
-        most = f"There are more than {self._settings.max_connections} connections"
+        most = f"There are more than {self.settings.max_connections} connections"
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{most}; try again later.", 1)
 
 
-def serving(gateway: Gateway) -> type[Connection]:
-    """uvicorn makes its connections itself and wants to be told only their class."""
-    return type("GatewayConnection", (Connection,), {"gateway": gateway})
+def protocol_factory(
+    settings: Settings, metrics: Metrics, lifecycle: Lifecycle
+) -> type[Connection]:
+    """uvicorn takes a class and instantiates it for every connection."""
+    shared = {"settings": settings, "metrics": metrics, "lifecycle": lifecycle}
+    return type("BoundConnection", (Connection,), shared)

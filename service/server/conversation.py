@@ -6,20 +6,22 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ..api.routes import Gateway
-from ..api.uploads import BROKEN
-from ..errors import DetectError, Draining, SlowUpload
+from ..errors import BODY_ERROR, DetectError, Draining, SlowUpload
+from ..lifecycle import Lifecycle
+from ..metrics import Metrics
+from ..settings import Settings
 from . import error_response
 from .lingering import Leaving
 
 
 class Conversation(HttpToolsProtocol):
-    gateway: Gateway
+    settings: Settings
+    metrics: Metrics
+    lifecycle: Lifecycle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._settings = self.gateway.settings
-        self._leaving = Leaving(transport, self.flow, self._settings.send_timeout_s)
+        self._leaving = Leaving(transport, self.flow, self.settings.send_timeout_s)
         self._timer: asyncio.TimerHandle | None = None
         self._silent = True  # nothing has come yet
         self._deaf = False  # what still comes is no request
@@ -67,7 +69,7 @@ class Conversation(HttpToolsProtocol):
         """Answers what is no request, after the requests before it."""
         self._deaf = True
         self._disarm()
-        self.gateway.metrics.requests("unmatched", status.value).inc()
+        self.metrics.requests("unmatched", status.value).inc()
         headers = self.server_state.default_headers
         self._refusal = error_response.answer(status, detail, headers, retry_after_s)
         if not self._answering:
@@ -81,7 +83,7 @@ class Conversation(HttpToolsProtocol):
         """Tells whoever reads the body that it does not go on."""
         self._deaf = True
         self._disarm()
-        self.cycle.scope["state"][BROKEN] = error
+        self.cycle.scope["state"][BODY_ERROR] = error
         self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
@@ -106,9 +108,9 @@ class Conversation(HttpToolsProtocol):
         if self._timer is not None or self._deaf or self.pipeline:
             return
         if self._body_is_due:
-            self._timer = self.loop.call_later(self._settings.upload_timeout_s, self._late)
+            self._timer = self.loop.call_later(self.settings.upload_timeout_s, self._late)
         elif not self._answering:
-            self._timer = self.loop.call_later(self._settings.head_timeout_s, self._late)
+            self._timer = self.loop.call_later(self.settings.head_timeout_s, self._late)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -118,12 +120,12 @@ class Conversation(HttpToolsProtocol):
     def _late(self) -> None:
         self._timer = None
         if self._body_is_due:
-            limit = f"The body did not arrive within {self._settings.upload_timeout_s:g} seconds"
+            limit = f"The body did not arrive within {self.settings.upload_timeout_s:g} seconds"
             self._fail(SlowUpload(f"{limit} of the request's head."))
         elif self._silent:
             self.transport.close()
         else:
-            limit = f"The head did not arrive within {self._settings.head_timeout_s:g} seconds"
+            limit = f"The head did not arrive within {self.settings.head_timeout_s:g} seconds"
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"{limit}.")
 
     # --- how it ends ------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ class Conversation(HttpToolsProtocol):
         if not self._answering:
             self._leaving.hang_up()
         elif self._body_is_due:  # half of the time that is left; the other is for the answer
-            self.loop.call_later(self._settings.shutdown_timeout_s / 2, self._too_late)
+            self.loop.call_later(self.settings.shutdown_timeout_s / 2, self._too_late)
 
     def _too_late(self) -> None:
         if self._body_is_due:

@@ -6,8 +6,7 @@ from http import HTTPStatus
 
 from pydantic_core import to_json
 
-from ..api import problems
-from ..api.headers import EVERY_RAW
+from ..responses import PROBLEM_MEDIA_TYPE, SECURITY_HEADERS_RAW, problem_document
 
 
 def answer(
@@ -19,11 +18,11 @@ def answer(
     """The whole answer; the connection ends with it."""
     request_id = os.urandom(16).hex()
     kind = status.phrase.lower().replace(" ", "-")
-    content = to_json(problems.content(request_id, status.value, kind, detail))
+    content = to_json(problem_document(request_id, status.value, kind, detail))
     fields = [
         *headers,
-        *EVERY_RAW,
-        (b"content-type", b"application/problem+json"),
+        *SECURITY_HEADERS_RAW,
+        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(content)),
         (b"connection", b"close"),
         (b"x-request-id", request_id.encode()),

@@ -65,7 +65,7 @@ def test_a_backend_that_comes_up_later_is_found_within_seconds() -> None:
         time.sleep(2)
         command = (
             "import sys, time, grpc; sys.path.insert(0, '.')\n"
-            "from tests.fake_backend import FakeBackend\n"
+            "from tests.support.fake_backend import FakeBackend\n"
             f"with FakeBackend(port={port}): time.sleep(60)"
         )
         backend = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT)

@@ -17,6 +17,8 @@ from schemathesis.specs.openapi.checks import ignored_auth
 from service.api.routes import Gateway, create_app
 from service.api.schemas import Problem
 from service.detection.image import MEDIA_TYPES
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.fake_backend import FakeBackend
 from tests.support.gateway_process import GatewayProcess
@@ -37,7 +39,7 @@ for name in MEDIA_TYPES:
 
 def document(examples: int, asked: Settings | None = None) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(
-        create_app(Gateway(asked or Settings())).openapi(),
+        create_app(Gateway(asked or Settings(), Metrics(), Lifecycle())).openapi(),
         config=schemathesis.Config.from_dict(
             {
                 "seed": SEED,

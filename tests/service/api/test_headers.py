@@ -13,9 +13,9 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 
 from service.api import problems
-from service.api.headers import EVERY, NO_PAGE
 from service.api.middleware import Observe
 from service.metrics import Metrics
+from service.responses import CSP_DENY_ALL, SECURITY_HEADERS
 from tests.support.fake_backend import FakeBackend
 from tests.support.gateway_process import GatewayProcess
 from tests.support.pictures import picture
@@ -45,7 +45,7 @@ def test_every_answer_has_them(
     assert response.status_code == status
     assert response.headers.get_list("x-content-type-options") == ["nosniff"]
     assert response.headers.get_list("cache-control") == ["no-store"]
-    assert response.headers.get_list("content-security-policy") == [NO_PAGE]
+    assert response.headers.get_list("content-security-policy") == [CSP_DENY_ALL]
     assert "server" not in response.headers
 
 
@@ -70,9 +70,9 @@ def test_the_answer_to_a_bug_has_them_too_and_says_nothing_of_it() -> None:
     start, body = sent
     assert start["status"] == 500
     headers = {name.decode(): value.decode() for name, value in start["headers"]}
-    expected = {name.lower(): value for name, value in EVERY.items()}
+    expected = {name.lower(): value for name, value in SECURITY_HEADERS.items()}
     assert expected.items() <= headers.items()
-    assert headers["content-security-policy"] == NO_PAGE
+    assert headers["content-security-policy"] == CSP_DENY_ALL
     assert len(headers["x-request-id"]) == 32
     assert b"secret" not in body["body"]
 

@@ -1,0 +1,13 @@
+"""Where the process is in its life: serving or draining, and the probe paths that report it."""
+
+from dataclasses import dataclass
+
+# Polled every few seconds: kept out of the log, and answered beyond `max_connections`.
+PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+@dataclass
+class Lifecycle:
+    """Shared by the process, the protocol and the routes; `__main__` sets `draining` on SIGTERM."""
+
+    draining: bool = False
