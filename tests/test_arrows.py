@@ -63,9 +63,10 @@ def files(package: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("package", "others"),
     [
-        ("service", {"yolov4", "loadtest", "client", "tests"}),
-        ("yolov4", {"service", "loadtest", "client", "tests"}),
-        ("loadtest", {"service", "yolov4", "client", "tests"}),
+        ("service", {"yolov4", "loadtest", "detect_client", "tests"}),
+        ("yolov4", {"service", "loadtest", "detect_client", "tests"}),
+        ("loadtest", {"service", "yolov4", "detect_client", "tests"}),
+        ("client", {"service", "yolov4", "loadtest", "tests"}),
     ],
 )
 def test_packages_do_not_import_each_other(package: str, others: set[str]) -> None:

@@ -1,0 +1,1 @@
+"""The command `detect`: pictures, folders, video files and cameras."""
