@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import logs
-from ..detection.detector import Timings
+from ..detection.timings import Timings
 from ..lifecycle import PROBE_PATHS
 from ..metrics import Metrics
 from ..responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW

@@ -19,7 +19,9 @@ from starlette.responses import PlainTextResponse, Response
 from .. import errors
 from ..backend.client import TFServing
 from ..detection import drawing
-from ..detection.detector import Detector, Result, Timings, in_thread
+from ..detection.detector import Detector, in_thread
+from ..detection.models import Result
+from ..detection.timings import Timings
 from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..detection.detector import Query, Result
 from ..detection.image import MEDIA_TYPES
+from ..detection.models import Query, Result
 from . import deadlines
 
 

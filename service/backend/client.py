@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
-from ..detection.detector import Prediction
+from ..detection.models import Prediction
 from ..errors import BackendFailed, DetectError, NoBackend
 from ..metrics import Metrics
 from ..settings import Settings

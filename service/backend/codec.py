@@ -7,7 +7,7 @@ from typing import cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from ..detection.detector import Prediction
+from ..detection.models import Prediction
 from ..errors import BackendFailed
 from . import messages as m
 

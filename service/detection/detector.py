@@ -1,90 +1,24 @@
-"""The domain: a picture in, detections out. It knows no HTTP and no gRPC."""
+"""Detections for one picture: header check, slot, orientation, model server, selection.
+
+It knows neither HTTP nor gRPC.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from ..errors import BackendFailed, BadPicture, DeadlineExceeded, TooLarge
 from ..metrics import Metrics
 from ..settings import Settings
 from . import image
 from .admission import Admission
+from .models import Backend, Box, Detection, Prediction, Query, Result
+from .timings import Timings
 
 Done = TypeVar("Done")
 
 SENT_AGAIN = 2  # times: a right picture may meet a damaged one more than once
-
-
-class Box(NamedTuple):
-    """Corners in pixels of the picture as shown, inside it."""
-
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-
-class Detection(NamedTuple):
-    """`score`: objectness x class score, 0 to 1. `class_id`: the label's index in the model."""
-
-    label: str
-    class_id: int
-    score: float
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What the caller wants to see. `labels`: only these; empty for all."""
-
-    score_threshold: float
-    max_detections: int
-    labels: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Detections by falling score, and what they were found in (pixels, as shown) and by."""
-
-    version: int
-    width: int
-    height: int
-    detections: list[Detection]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A backend's answer, best first. Boxes are flat: four floats for each of `count`, in pixels
-    of the picture it was sent, not clipped."""
-
-    version: int
-    count: int
-    boxes: Sequence[float]
-    scores: Sequence[float]
-    classes: Sequence[int]
-    labels: Sequence[bytes]
-
-
-class Backend(Protocol):
-    """Whatever answers for a picture. Its errors are errors.py's."""
-
-    async def predict(self, picture: bytes, timeout_s: float) -> Prediction: ...
-    async def version(self, timeout_s: float) -> int: ...
-
-
-class Timings(dict[str, float]):
-    """Where a request's time went: seconds by part, in the order the parts came."""
-
-    def add(self, part: str, seconds: float) -> None:
-        self[part] = self.get(part, 0.0) + seconds
-
-    def since(self, started: float, part: str) -> float:
-        """Adds what has passed since `started`; returns the time now, `time.perf_counter()`."""
-        now = time.perf_counter()
-        self.add(part, now - started)
-        return now
 
 
 async def in_thread(deadline: float, work: Callable[..., Done], *arguments: Any) -> Done:

@@ -7,8 +7,8 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from .detector import Box, Detection
 from .image import decode
+from .models import Box, Detection
 
 QUALITY = 90
 

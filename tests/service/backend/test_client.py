@@ -12,7 +12,7 @@ from service import errors
 from service.backend import messages as m
 from service.backend.client import TFServing
 from service.backend.status_codes import ERRORS
-from service.detection.detector import Prediction
+from service.detection.models import Prediction
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.support.fake_backend import CAT, DOG, FakeBackend, Refuse, answer

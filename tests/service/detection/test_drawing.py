@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from service.detection.detector import Box, Detection
 from service.detection.drawing import _colour, _overlap, _place, draw
+from service.detection.models import Box, Detection
 from tests.support.pictures import picture
 
 

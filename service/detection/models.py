@@ -1,0 +1,62 @@
+"""The domain's types: a caller's query, a model server's prediction, a picture's result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Box(NamedTuple):
+    """Corners in pixels of the picture as shown, clipped to it."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+class Detection(NamedTuple):
+    """`score`: objectness x class score, 0 to 1. `class_id`: the label's index in the model."""
+
+    label: str
+    class_id: int
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which detections the caller asks for. `labels`: only these; empty for all."""
+
+    score_threshold: float
+    max_detections: int
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Detections by falling score, the picture's size in pixels as shown, the model's version."""
+
+    version: int
+    width: int
+    height: int
+    detections: list[Detection]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A model server's answer, best first. `boxes` is flat: four floats for each of `count`
+    detections, in pixels of the picture that was sent, not clipped."""
+
+    version: int
+    count: int
+    boxes: Sequence[float]
+    scores: Sequence[float]
+    classes: Sequence[int]
+    labels: Sequence[bytes]
+
+
+class Backend(Protocol):
+    """One or more model servers. Raises the errors of errors.py."""
+
+    async def predict(self, picture: bytes, timeout_s: float) -> Prediction: ...
+    async def version(self, timeout_s: float) -> int: ...
