@@ -1,4 +1,4 @@
-"""How long the caller waits, and whether it still does: nobody works for one that has left."""
+"""Per-request deadlines, and cancellation on client disconnect."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,54 +10,55 @@ from starlette.requests import ClientDisconnect, Request
 from ..errors import BadParameter
 
 HEADER = "X-Timeout-Ms"
-Done = TypeVar("Done")
+T = TypeVar("T")
 
 
-def asked_s(request: Request) -> float | None:
-    """Seconds the caller waits, by its own word. Raises BadParameter where that is no time."""
-    value = request.headers.get(HEADER)
-    if value is None:
+def parse_timeout(request: Request) -> float | None:
+    """The client's X-Timeout-Ms in seconds, None without it. Raises BadParameter."""
+    values = request.headers.getlist(HEADER)
+    if not values:
         return None
-    if not (value.isascii() and value.isdigit() and 0 < len(value) < 10 and int(value)):
+    value = ", ".join(values)
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
         raise BadParameter(
-            f"{HEADER} is {value[:40]!r}; it is how long you wait, in whole milliseconds from 1 on."
+            f"{HEADER} is {value[:40]!r}; send whole milliseconds, from 1 to 999999999."
         )
     return int(value) / 1000
 
 
-def deadline(request: Request, started: float, arrived: float, limit_s: float) -> float:
-    """The `time.perf_counter()` after which nobody waits any more.
+def deadline(request: Request, started: float, uploaded: float, limit_s: float) -> float:
+    """The `time.perf_counter()` at which the request times out.
 
-    `limit_s` counts from when the picture has `arrived`, as its sender's line is not the service's
-    to answer for; what the caller asks for counts from when its request `started`.
+    `limit_s` runs from the end of the upload, since the service is not responsible for a slow
+    client; the client's own timeout runs from the start of the request.
     """
-    asked = asked_s(request)
-    latest = arrived + limit_s
-    return latest if asked is None else min(latest, started + asked)
+    timeout_s = parse_timeout(request)
+    latest = uploaded + limit_s
+    return latest if timeout_s is None else min(latest, started + timeout_s)
 
 
-async def while_there(request: Request, work: Awaitable[Done]) -> Done:
-    """`work`, cancelled as soon as the client goes away; then it raises ClientDisconnect.
+async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
+    """Awaits `work`; when the client disconnects, cancels it and raises ClientDisconnect.
 
-    The body must have been read: what else the connection can bring then is its end.
+    Call once the body is consumed; only `http.disconnect` can follow.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())
-    leave = partial(_cancel, task)
-    gone.add_done_callback(leave)
+    disconnect = asyncio.ensure_future(request.receive())
+    cancel = partial(_cancel, task)
+    disconnect.add_done_callback(cancel)
     try:
         return await task
     except asyncio.CancelledError:
-        if gone.done() and not gone.cancelled():
+        if disconnect.done() and not disconnect.cancelled():
             raise ClientDisconnect from None
         raise
     finally:
-        gone.remove_done_callback(leave)
-        gone.cancel()
-        # An error that leaves here holds this frame; what holds the error would make it, and the
-        # picture, garbage that waits for a collection.
-        del task, leave
+        disconnect.remove_done_callback(cancel)
+        disconnect.cancel()
+        # An exception raised here references this frame; if the frame referenced the exception's
+        # task in turn, the picture would stay in memory until a garbage collection.
+        del task, cancel
 
 
-def _cancel(task: asyncio.Future[Done], _: object) -> None:
+def _cancel(task: asyncio.Future[T], _: object) -> None:
     task.cancel()

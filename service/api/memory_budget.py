@@ -1,7 +1,7 @@
-"""How many bytes of bodies are held at the same time, by all requests together.
+"""Memory budget for uploads: the bytes that all requests together may hold at the same time.
 
-A body is in memory before its picture has a place at the backend, and a connection is cheap:
-without this bound two thousand callers would be allowed forty gigabytes.
+A body is in memory before its picture has a slot at the backend, and connections are cheap: without
+this limit two thousand clients could make the gateway hold 40 GB.
 """
 
 from collections.abc import Iterator
@@ -9,34 +9,44 @@ from contextlib import contextmanager
 
 from ..errors import Full
 
+# What one uploaded byte costs at most: the body, the gRPC request built from it, gRPC's own copy.
+COPIES = 3
 
-class Buffer:
+
+class MemoryBudget:
+    """`held` and `limit` in bytes."""
+
     def __init__(self, limit: int) -> None:
         self.held = 0
         self.limit = limit
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """One request's, which gives back what it took."""
-        share = Share(self)
+    def reservation(self) -> Iterator["Reservation"]:
+        """One request's share of the budget, released on exit."""
+        reservation = Reservation(self)
         try:
-            yield share
+            yield reservation
         finally:
-            self.held -= share.taken
+            reservation.shrink(0)
 
 
-class Share:
-    def __init__(self, buffer: Buffer) -> None:
-        self._buffer = buffer
-        self.taken = 0
+class Reservation:
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self.held = 0
 
-    def take(self, count: int) -> None:
-        """For bytes that have come. Raises Full where they are more than may be held."""
-        buffer = self._buffer
-        if buffer.held + count > buffer.limit:
+    def reserve(self, count: int) -> None:
+        """Adds `count` bytes. Raises Full where the budget does not have them."""
+        budget = self._budget
+        if budget.held + count > budget.limit:
             raise Full(
-                f"{buffer.held} bytes of bodies are held and at most {buffer.limit} may be; try"
-                " again shortly."
+                f"Uploads being served hold {budget.held} of {budget.limit} bytes of memory; try"
+                " again after Retry-After."
             )
-        buffer.held += count
-        self.taken += count
+        budget.held += count
+        self.held += count
+
+    def shrink(self, count: int) -> None:
+        """Releases all but `count` bytes."""
+        self._budget.held -= max(0, self.held - count)
+        self.held = min(self.held, count)

@@ -1,4 +1,4 @@
-"""A body as pictures: raw, or the parts of a form named `image`. Limits hold while it arrives."""
+"""Reads the pictures of a request body: raw, or multipart parts named `image`, with their limits."""
 
 from collections.abc import AsyncIterator
 
@@ -14,55 +14,75 @@ from starlette.requests import ClientDisconnect, Request
 from ..detection.image import MEDIA_TYPES
 from ..errors import BODY_ERROR, BadParameter, MalformedBody, TooLarge, UnsupportedMedia
 from ..settings import Settings
-from .memory_budget import Share
+from .memory_budget import COPIES, Reservation
 
 PART = "image"
 FORM = "multipart/form-data"
+# Of every raw body the bytes decide what it is; these names say that it is one picture.
+RAW = {*MEDIA_TYPES, "image/jpg", "application/octet-stream"}
 HINT = (
     f"send {FORM} with a part named {PART!r} (curl -F image=@picture.jpg), or the picture itself"
     f" with Content-Type {', '.join(MEDIA_TYPES)} (curl -H 'Content-Type: image/jpeg'"
     " --data-binary @picture.jpg)"
 )
+FORM_OVERHEAD = 64 * 1024  # bytes of boundaries and part headers around one picture
+PLAIN = {"", "identity", "binary", "8bit", "7bit"}  # codings that change nothing
 
 
-async def one(request: Request, settings: Settings, share: Share) -> bytes:
+async def read_image(request: Request, settings: Settings, reservation: Reservation) -> bytes:
     """The picture of `POST /detect`."""
-    media_type, options = parse_options_header(request.headers.get("content-type", ""))
-    if media_type in MEDIA_TYPES:
-        limit = settings.max_upload_bytes
-        chunks = [chunk async for chunk in _limited(request, limit, share)]
-        return b"".join(chunks)
+    media_type, options = _content_type(request)
+    if media_type in RAW:
+        return await _read(request, settings.max_upload_bytes, reservation)
     if media_type != FORM:
-        raise UnsupportedMedia(f"{_said(media_type)}; {HINT}.")
-    # A form is a little more than its picture: boundaries and headers.
-    limit = settings.max_upload_bytes + 64 * 1024
-    pictures = await _form(request, options, share, limit, settings.max_upload_bytes, 1)
-    return pictures[0]
+        raise UnsupportedMedia(f"{_describe(media_type)}; {HINT}.")
+    body = await _read(request, settings.max_upload_bytes + FORM_OVERHEAD, reservation)
+    return _parse(body, options, settings.max_upload_bytes, 1)[0]
 
 
-async def several(request: Request, settings: Settings, share: Share) -> list[bytes]:
-    """The pictures of `POST /detect/batch`, in their order."""
-    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+async def read_images(
+    request: Request, settings: Settings, reservation: Reservation
+) -> list[bytes]:
+    """The pictures of `POST /detect/batch`, in request order."""
+    media_type, options = _content_type(request)
     if media_type != FORM:
         raise UnsupportedMedia(
-            f"{_said(media_type)}; send {FORM} with parts named {PART!r}"
+            f"{_describe(media_type)}; send {FORM} with parts named {PART!r}"
             " (curl -F image=@a.jpg -F image=@b.jpg)."
         )
-    # Whether one of them is too large is that one's trouble alone: the detector says so.
+    # One picture over its own limit fails alone: the detector checks that.
     limit = settings.max_batch_bytes
-    return await _form(request, options, share, limit, limit, settings.max_batch_pictures)
+    body = await _read(request, limit, reservation)
+    return _parse(body, options, limit, settings.max_batch_pictures)
 
 
-def _said(media_type: str) -> str:
-    return f"Content-Type is {media_type!r}" if media_type else "There is no Content-Type"
+def _content_type(request: Request) -> tuple[str, dict[str, str]]:
+    coding = ", ".join(request.headers.getlist("content-encoding")).lower()
+    if coding not in PLAIN:
+        raise UnsupportedMedia(
+            f"Content-Encoding is {coding[:40]!r}; send the body without compression."
+        )
+    values = request.headers.getlist("content-type")
+    if len(values) > 1:
+        raise MalformedBody(f"There are {len(values)} Content-Type headers; send one.")
+    return parse_options_header(values[0] if values else "")  # type: ignore[no-any-return]
 
 
-async def _limited(request: Request, limit: int, share: Share) -> AsyncIterator[bytes]:
-    """The body as it arrives. What announces itself as too large is refused before it is read."""
+def _describe(media_type: str) -> str:
+    return f"Content-Type is {media_type[:80]!r}" if media_type else "There is no Content-Type"
+
+
+async def _read(request: Request, limit: int, reservation: Reservation) -> bytes:
+    return b"".join([chunk async for chunk in _chunks(request, limit, reservation)])
+
+
+async def _chunks(
+    request: Request, limit: int, reservation: Reservation
+) -> AsyncIterator[bytes]:
+    """The body as it arrives. A Content-Length over the limit is rejected before reading."""
     announced = request.headers.get("content-length", "")
-    too_large = f"The limit is {limit} bytes"
     if announced.isdigit() and int(announced) > limit:
-        raise TooLarge(f"The body has {announced} bytes. {too_large}.")
+        raise TooLarge(f"The body has {announced} bytes. The limit is {limit} bytes.")
     received = 0
     more = True
     while more:
@@ -74,38 +94,32 @@ async def _limited(request: Request, limit: int, share: Share) -> AsyncIterator[
         chunk, more = message.get("body", b""), message.get("more_body", False)
         received += len(chunk)
         if received > limit:
-            raise TooLarge(f"The body has more bytes than may be sent. {too_large}.")
-        share.take(len(chunk))
+            raise TooLarge(f"The body is too large. The limit is {limit} bytes.")
+        reservation.reserve(COPIES * len(chunk))
         yield chunk
 
 
-async def _form(
-    request: Request,
-    options: dict[str, str],
-    share: Share,
-    limit: int,
-    part_limit: int,
-    most: int,
-) -> list[bytes]:
-    """The parts named `image`; any other is refused, since nothing would read it."""
+def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int) -> list[bytes]:
+    """The parts named `image`. Any other is an error, since nothing would read it."""
     pictures: list[list[bytes]] = []
     try:
         parser = PushMultipartParser(
-            options.get("boundary", ""), max_segment_size=part_limit, max_segment_count=most + 1
+            options.get("boundary", ""),
+            max_segment_size=part_limit,
+            max_segment_count=max_parts + 1,
         )
-        # Parsed at once, not as it arrives: that would copy every picture once more.
-        body = b"".join([chunk async for chunk in _limited(request, limit, share)])
+        # Parsed whole, not chunk by chunk: that would copy every picture once more.
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
-                _check(event, len(pictures), most)
+                _check_part(event, len(pictures), max_parts)
                 pictures.append([])
             elif event:
-                pictures[-1].append(bytes(event))
+                pictures[-1].append(event)
         parser.close()
     except ParserLimitReached as error:
         raise TooLarge(
             f"A part of the form is too large ({error.args[0]}); a picture may have"
-            f" {part_limit} bytes."
+            f" {part_limit} bytes, and a part 8 headers of 4 KiB."
         ) from error
     except MultipartError as error:
         raise MalformedBody(f"The form is malformed ({error.args[0]}); {HINT}.") from error
@@ -114,15 +128,21 @@ async def _form(
     return [b"".join(chunks) for chunks in pictures]
 
 
-def _check(segment: MultipartSegment, before: int, most: int) -> None:
+def _check_part(segment: MultipartSegment, before: int, max_parts: int) -> None:
     if segment.name != PART:
         raise BadParameter(
-            f"The form has a part named {segment.name!r}; pictures are parts named {PART!r}, and"
-            " parameters such as score_threshold go into the URL's query."
+            f"The form has a part named {segment.name[:80]!r}; pictures are parts named {PART!r},"
+            " and parameters such as score_threshold go into the URL's query."
         )
-    if before == most:
-        if most == 1:
+    coding = segment.header("Content-Transfer-Encoding", "").lower()
+    if coding not in PLAIN:
+        raise UnsupportedMedia(
+            f"A part has Content-Transfer-Encoding {coding[:40]!r}; send the picture's bytes as"
+            " they are."
+        )
+    if before == max_parts:
+        if max_parts == 1:
             raise BadParameter(
                 f"The form has several parts named {PART!r}; POST them to /detect/batch."
             )
-        raise TooLarge(f"The form has more than {most} pictures.")
+        raise TooLarge(f"The form has more than {max_parts} pictures.")
