@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 
 from . import logs
-from .api.routes import Gateway, create_app
+from .api.app import create_app
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .server.connection import Connection, protocol_factory
@@ -77,7 +77,7 @@ def main() -> int:
         settings = Settings.load()
         metrics = Metrics()
         lifecycle = Lifecycle()
-        app = create_app(Gateway(settings, metrics, lifecycle))
+        app = create_app(settings, metrics, lifecycle)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI out of an installed package, for a browser that asks nobody else."""
+"""Swagger UI at /docs, served from an installed package: no CDN."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ FILES = "/docs/files"
 
 
 def install(app: FastAPI) -> None:
-    """Instead of FastAPI's own pages, whose scripts come from a CDN, in the newest version."""
+    """Replaces FastAPI's own page, which loads its scripts from a CDN."""
     page = bytes(
         get_swagger_ui_html(
             openapi_url=app.openapi_url or "",

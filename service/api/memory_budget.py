@@ -27,7 +27,7 @@ class MemoryBudget:
         try:
             yield reservation
         finally:
-            reservation.shrink(0)
+            reservation.resize(0)
 
 
 class Reservation:
@@ -46,7 +46,10 @@ class Reservation:
         budget.held += count
         self.held += count
 
-    def shrink(self, count: int) -> None:
-        """Releases all but `count` bytes."""
-        self._budget.held -= max(0, self.held - count)
-        self.held = min(self.held, count)
+    def resize(self, count: int) -> None:
+        """Holds `count` bytes from now on, no longer what it held before."""
+        if count > self.held:
+            self.reserve(count - self.held)
+        else:
+            self._budget.held -= self.held - count
+            self.held = count

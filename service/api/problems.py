@@ -1,11 +1,10 @@
-"""Errors as HTTP: one table, and RFC 9457's `application/problem+json` around it."""
+"""Errors as HTTP responses: the status of each error, and RFC 9457 problem documents."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -35,30 +34,31 @@ STATUS: dict[type[DetectError], int] = {
     errors.BackendFailed: 503,
     errors.DeadlineExceeded: 504,
 }
-CLIENT_GONE = 499  # nobody receives it; the log and the metrics show it
+CLIENT_CLOSED_REQUEST = 499  # never received; shown in the log and the metrics
+BUG = "The gateway failed; its log has the traceback under this request_id."
 
 
-def slug(error: DetectError) -> str:
+def reason(error: BaseException) -> str:
     """BadPicture -> bad-picture: the problem's type, and the reason in `detect_rejected_total`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    if isinstance(error, DetectError):
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return "client-disconnect" if isinstance(error, ClientDisconnect) else "internal-error"
 
 
-def problem(request: Request, status: int, kind: str, detail: str) -> dict[str, Any]:
-    return problem_document(request.state.request_id, status, kind, detail)
-
-
-def of_error(request: Request, error: DetectError) -> dict[str, Any]:
-    """The problem a DetectError is; the log line of its request says the same and its cause."""
-    found = problem(request, STATUS[type(error)], slug(error), str(error))
+def document(request: Request, error: BaseException) -> dict[str, Any]:
+    """The problem document of an error, which also goes into the request's log line."""
+    status, detail = 500, BUG
+    if isinstance(error, DetectError):
+        status, detail = STATUS[type(error)], str(error)
     fields = request.state.fields
     if "error" not in fields:  # of a batch, the first
-        fields["error"] = str(error)
+        fields["error"] = detail
         if words := cause(error):
             fields["cause"] = words
-    return found
+    return problem_document(request.state.request_id, status, reason(error), detail)
 
 
-def cause(error: DetectError) -> str | None:
+def cause(error: BaseException) -> str | None:
     """What the model server said, for the log."""
     details = getattr(error.__cause__, "details", None)
     return str(details())[:500] if callable(details) else None
@@ -68,48 +68,33 @@ def response(content: dict[str, Any], headers: Mapping[str, str] | None = None) 
     return Response(to_json(content), content["status"], headers, PROBLEM_MEDIA_TYPE)
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    name = next(part for part in reversed(error["loc"]) if isinstance(part, str))
-    if error["type"] == "extra_forbidden":
-        return f"There is no parameter {name!r} here"
-    return f"{name}: {error['msg']}"
-
-
 def install(app: FastAPI) -> None:
-    """Every way a request can fail ends in a problem."""
+    """Every failure of a request becomes a problem document."""
 
     async def on_detect_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DetectError)
-        found = of_error(request, error)
+        headers = {}
         if isinstance(error, errors.Unavailable):
-            return response(found, {"Retry-After": str(error.retry_after_s)})
-        if isinstance(error, errors.Unauthorized):
-            return response(found, {"WWW-Authenticate": "Bearer"})
-        return response(found)
+            headers = {"Retry-After": str(error.retry_after_s)}
+        elif isinstance(error, errors.Unauthorized):
+            headers = {"WWW-Authenticate": "Bearer"}
+        return response(document(request, error), headers)
 
-    async def on_bad_parameter(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        sentences = "; ".join(map(_sentence, error.errors()))
-        request.state.fields["error"] = sentences
-        return response(problem(request, 422, "bad-parameter", sentences + "."))
-
-    async def on_http(request: Request, error: Exception) -> Response:
+    async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = str(error.detail).lower().replace(" ", "-")
         detail = f"{request.method} {request.scope['path']}: {error.detail}. See /docs."
-        return response(problem(request, error.status_code, kind, detail), error.headers)
+        content = problem_document(request.state.request_id, error.status_code, kind, detail)
+        return response(content, error.headers)
 
-    async def on_gone(request: Request, _: Exception) -> Response:
-        return Response(status_code=CLIENT_GONE)
+    async def on_disconnect(request: Request, _: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    async def on_bug(request: Request, _: Exception) -> Response:
-        detail = "The gateway failed; its log has the traceback under this request_id."
-        # This answer is made outside of ObservabilityMiddleware, which sets them on all others.
+    async def on_bug(request: Request, error: Exception) -> Response:
+        # This response is made outside of the middleware that sets these on all others.
         own = {"X-Request-ID": request.state.request_id, CSP: CSP_DENY_ALL, **SECURITY_HEADERS}
-        return response(problem(request, 500, "internal-error", detail), own)
+        return response(document(request, error), own)
 
     app.add_exception_handler(DetectError, on_detect_error)
-    app.add_exception_handler(RequestValidationError, on_bad_parameter)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(ClientDisconnect, on_gone)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_bug)

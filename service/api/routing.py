@@ -1,63 +1,92 @@
-"""Routes that FastAPI documents and Starlette runs.
+"""FastAPI routes without its dependency solver: declared for OpenAPI, dispatched by Starlette.
 
-FastAPI's solving of dependencies takes 60 µs a request, more than any other step of the gateway's.
-There are two dependencies here: the caller's key, and the query, which its own model checks.
+The solver takes 60 µs a request, more than any other step of the gateway. There are two
+dependencies here: the API key, and the query, which its own model validates.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any, get_args, get_origin
 
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import request_response
+from starlette.types import Receive, Scope, Send
+
+from ..errors import BadParameter
+from .problems import reason
 
 
 class DirectRoute(APIRoute):
     """Its endpoint takes `request` and `query: Annotated[SomeModel, Query()]`, or nothing.
 
-    Its `dependencies`, plain functions, get the request before anything else looks at it.
+    Its `dependencies`, plain functions, get the request first.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any):
         super().__init__(path, endpoint, **options)
         query = inspect.signature(endpoint).parameters.get("query")
-        model: type[BaseModel] | None = get_args(query.annotation)[0] if query else None
-        checks = [d.dependency for d in self.dependencies if d.dependency is not None]
-        self.app = request_response(partial(_answer, endpoint, model, checks))
+        self._model: type[BaseModel] | None = get_args(query.annotation)[0] if query else None
+        self._checks = [d.dependency for d in self.dependencies if d.dependency is not None]
+        self.app = request_response(self._respond)
+
+    async def _respond(self, request: Request) -> Response:
+        for check in self._checks:
+            check(request)
+        if self._model is None:
+            response: Response = await self.endpoint()
+            return response
+        response = await self.endpoint(request, parse_query(self._model, request))
+        return response
 
 
-async def _answer(
-    endpoint: Callable[..., Awaitable[Response]],
-    model: type[BaseModel] | None,
-    checks: Sequence[Callable[[Request], None]],
-    request: Request,
-) -> Response:
-    for check in checks:
-        check(request)
-    if model is None:
-        return await endpoint()
-    return await endpoint(request, parsed(model, request))
+class DetectionRoute(DirectRoute):
+    """Counts rejections, and holds `request.state.reservation` until the response is sent."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any):
+        super().__init__(path, endpoint, **options)
+        self._unreserved = self.app
+        self.app = self._reserved
+
+    async def _reserved(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with scope["app"].state.gateway.memory.reservation() as reservation:
+            scope["state"]["reservation"] = reservation
+            await self._unreserved(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            return await super()._respond(request)
+        except Exception as error:
+            request.app.state.gateway.metrics.rejected(reason(error)).inc()
+            raise
 
 
-def parsed(model: type[BaseModel], request: Request) -> BaseModel:
-    """The URL's query as `model`; a field that is a list takes every value of its name."""
+def parse_query(model: type[BaseModel], request: Request) -> BaseModel:
+    """The URL's query as `model`; a list field takes every value of its name.
+
+    Raises BadParameter with one sentence for each parameter that is unknown, repeated or invalid.
+    """
     values: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         field = model.model_fields.get(name)
         if field is not None and get_origin(field.annotation) is list:
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise RequestValidationError(
-                [{"type": "repeated", "loc": ("query", name), "msg": "May be given only once"}]
-            )
+            raise BadParameter(f"{name[:80]}: May be given only once.")
         else:
             values[name] = value
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+        sentences = (_sentence(model, e["type"], e["loc"], e["msg"]) for e in error.errors())
+        raise BadParameter("; ".join(list(sentences)[:5]) + ".") from error
+
+
+def _sentence(model: type[BaseModel], kind: str, where: tuple[int | str, ...], text: str) -> str:
+    name = next(part for part in reversed(where) if isinstance(part, str))
+    if kind == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        return f"There is no parameter {name[:80]!r} here, only {known}"
+    return f"{name}: {text}"

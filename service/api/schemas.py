@@ -1,4 +1,4 @@
-"""The HTTP contract as types: what `/openapi.json` says, and the check of the query."""
+"""The HTTP contract as types: query parameters and response bodies."""
 
 import re
 from enum import StrEnum
@@ -6,9 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..detection.image import MEDIA_TYPES
 from ..detection.models import Query, Result
-from . import deadlines
 
 
 class Format(StrEnum):
@@ -17,19 +15,17 @@ class Format(StrEnum):
 
 
 class BatchQuery(BaseModel):
-    """Parameters of both calls; an unknown one is refused, for it is most likely misspelt."""
+    """Parameters of both detection calls. Unknown ones are errors: most likely misspelt."""
 
     model_config = ConfigDict(extra="forbid")
 
-    score_threshold: Annotated[
-        float, Field(ge=0, le=1, description="Least score of a detection.")
-    ] = 0.25
+    score_threshold: Annotated[float, Field(ge=0, le=1, description="Minimum confidence.")] = 0.25
     max_detections: Annotated[
-        int, Field(ge=1, le=100, description="Most detections of one picture, the best first.")
+        int, Field(ge=1, le=100, description="Maximum number of detections for one picture.")
     ] = 100
     label: Annotated[
         list[Annotated[str, Field(min_length=1)]],
-        Field(description="Only detections of this label; may be given several times."),
+        Field(description="Return only this label; repeat the parameter for several."),
     ] = []
 
     def query(self) -> Query:
@@ -40,14 +36,14 @@ class DetectQuery(BatchQuery):
     format: Annotated[
         Format | None,
         Field(
-            description="`json`, or `image` for the picture with its boxes as JPEG. Without it the"
-            " Accept header decides: `image/jpeg` asks for the picture."
+            description="`json`, or `image` for the picture with boxes drawn, as JPEG. Default:"
+            " `json`, unless the Accept header prefers `image/jpeg`."
         ),
     ] = None
 
 
 def wants_image(asked: Format | None, accept: str) -> bool:
-    """`format` decides; without it an Accept header that prefers image/jpeg to JSON."""
+    """Whether to draw: as `format` says, else if Accept prefers image/jpeg to JSON."""
     if asked is not None:
         return asked is Format.image
     qualities = {}
@@ -65,14 +61,14 @@ class Model(BaseModel):
 
 
 class Image(BaseModel):
-    """Pixels of the picture as a viewer shows it, EXIF orientation applied."""
+    """Size in pixels as displayed, EXIF orientation applied."""
 
     width: int
     height: int
 
 
 class Box(BaseModel):
-    """Pixels, inside the picture."""
+    """Corners in pixels of the picture as displayed, clipped to it."""
 
     x_min: float
     y_min: float
@@ -90,7 +86,7 @@ class Detection(BaseModel):
 class Detections(BaseModel):
     model: Model
     image: Image
-    detections: list[Detection] = Field(description="By falling score.")
+    detections: list[Detection] = Field(description="Highest score first.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -111,12 +107,12 @@ class Detections(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457, as `application/problem+json`."""
+    """An error as `application/problem+json` (RFC 9457)."""
 
     type: str
     title: str
     status: int
-    detail: str = Field(description="What was wrong and what to do.")
+    detail: str = Field(description="What is wrong and how to fix it.")
     request_id: str
 
 
@@ -125,61 +121,17 @@ class Failed(BaseModel):
 
 
 class Batch(BaseModel):
-    results: list[Detections | Failed] = Field(description="In the order of the pictures.")
+    results: list[Detections | Failed] = Field(
+        description="One entry per picture, in request order."
+    )
 
 
 class Ready(BaseModel):
     model: Model
 
 
-PROBLEMS = {
-    400: "Not a decodable picture (`bad-picture`), or a malformed body (`malformed-body`).",
-    401: "No key, or one that is not known.",
-    408: "The body did not arrive in time.",
-    413: "Too many bytes, pixels or pictures.",
-    415: "Another media type.",
-    422: "A bad parameter or part.",
-    503: "Full, no backend, or (readyz) draining; Retry-After says when to come back.",
-    504: "No answer within the deadline.",
-}
-
-
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {code: {"description": PROBLEMS[code], "content": content} for code in codes}
-
-
-TIMEOUT = {
-    "name": deadlines.HEADER,
-    "in": "header",
-    "required": False,
-    "description": "How long you wait for the answer, in milliseconds from the request's head on;"
-    " at most what the service gives itself.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-}
-
-
-def body(most: int) -> dict[str, Any]:
-    """OpenAPI's requestBody: a form of pictures; where one is allowed, also the picture itself."""
-    binary = {"type": "string", "format": "binary"}
-    part = (
-        binary if most == 1 else {"type": "array", "items": binary, "minItems": 1, "maxItems": most}
-    )
-    form = {
-        "type": "object",
-        "properties": {"image": part},
-        "required": ["image"],
-        "additionalProperties": False,
-    }
-    encoding = {"image": {"contentType": ", ".join(MEDIA_TYPES)}}
-    content: dict[str, Any] = {"multipart/form-data": {"schema": form, "encoding": encoding}}
-    if most == 1:
-        content |= {media_type: {"schema": binary} for media_type in MEDIA_TYPES}
-    return {"requestBody": {"required": True, "content": content}, "parameters": [TIMEOUT]}
-
-
 def detections(name: str, result: Result) -> dict[str, Any]:
-    """A result as the contract's JSON object. Pixels to a hundredth, scores to a millionth."""
+    """A result as JSON. Coordinates rounded to 0.01 pixel, scores to 6 decimals."""
     return {
         "model": {"name": name, "version": result.version},
         "image": {"width": result.width, "height": result.height},

@@ -1,4 +1,4 @@
-"""Reads the pictures of a request body: raw, or multipart parts named `image`, with their limits."""
+"""Reads the pictures of a request body: raw, or multipart parts named `image`, within limits."""
 
 from collections.abc import AsyncIterator
 
@@ -76,9 +76,7 @@ async def _read(request: Request, limit: int, reservation: Reservation) -> bytes
     return b"".join([chunk async for chunk in _chunks(request, limit, reservation)])
 
 
-async def _chunks(
-    request: Request, limit: int, reservation: Reservation
-) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:
     """The body as it arrives. A Content-Length over the limit is rejected before reading."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:

@@ -62,16 +62,12 @@ class Detector:
                 called = timings.since(called, "upright")
             prediction = await self._predict(picture.data, deadline)
             timings.since(called, "backend")
-        result = Result(
+        return Result(
             prediction.version,
             picture.width,
             picture.height,
             list(_select(prediction, picture.width, picture.height, query)),
         )
-        self._metrics.images.inc()
-        for detection in result.detections:
-            self._metrics.detections(detection.label).inc()
-        return result
 
     async def _predict(self, data: bytes, deadline: float) -> Prediction:
         """The backend's answer. A batch that it makes of many callers' pictures fails as one, so

@@ -99,7 +99,9 @@ def test_a_known_key_is_let_in_and_named_in_the_log(gateway: GatewayProcess, pat
         {**bearer("wrong"), "X-API-Key": KEYS["cam-7"]},
     ],
 )
-def test_nobody_else_is(gateway: GatewayProcess, path: str, headers: dict[str, str]) -> None:
+def test_a_request_without_a_known_key_is_rejected(
+    gateway: GatewayProcess, path: str, headers: dict[str, str]
+) -> None:
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     response = gateway.http.post(path, files={"image": picture()}, headers=raw)  # type: ignore[arg-type]
     assert response.status_code == 401
@@ -113,9 +115,11 @@ def test_nobody_else_is(gateway: GatewayProcess, path: str, headers: dict[str, s
 
 def test_a_key_comes_before_the_query(gateway: GatewayProcess) -> None:
     refused = 'detect_requests_total{code="401",route="/detect"}'
-    before = gateway.metric(refused)
+    counted = 'detect_rejected_total{reason="unauthorized"}'
+    before, counted_before = gateway.metric(refused), gateway.metric(counted)
     assert post(gateway, {}, "/detect?score_threshold=7").status_code == 401
     assert gateway.metric(refused) == before + 1
+    assert gateway.metric(counted) == counted_before + 1
     assert post(gateway, bearer(KEYS["cam-7"]), "/detect?score_threshold=7").status_code == 422
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from schemathesis.openapi import media_type
 from schemathesis.specs.openapi.checks import ignored_auth
 
-from service.api.routes import Gateway, create_app
+from service.api.app import create_app
+from service.api.openapi import ANY
 from service.api.schemas import Problem
 from service.detection.image import MEDIA_TYPES
 from service.lifecycle import Lifecycle
@@ -35,11 +36,12 @@ def pictures(kind: str) -> st.SearchStrategy[bytes]:
 
 for name in MEDIA_TYPES:
     media_type(name, pictures(name.removeprefix("image/").upper()))
+media_type(ANY, pictures("PNG"))
 
 
 def document(examples: int, asked: Settings | None = None) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(
-        create_app(Gateway(asked or Settings(), Metrics(), Lifecycle())).openapi(),
+        create_app(asked or Settings(), Metrics(), Lifecycle()).openapi(),
         config=schemathesis.Config.from_dict(
             {
                 "seed": SEED,

@@ -1,4 +1,4 @@
-"""The caller's patience: how long it says it waits, and that it has left."""
+"""Client timeouts, and what happens when a client disconnects."""
 
 import socket
 import time
@@ -18,7 +18,7 @@ def detect(gateway: GatewayProcess, **headers: str) -> httpx.Response:
     return gateway.http.post("/detect", content=PICTURE, headers=JPEG | headers)
 
 
-def test_the_callers_time_limit_reaches_the_model_server_and_ends_the_wait() -> None:
+def test_the_clients_timeout_reaches_the_model_server_and_ends_the_request() -> None:
     with FakeBackend() as backend, GatewayProcess(backend=backend.target) as gateway:
         assert detect(gateway).status_code == 200
         assert detect(gateway, **{"X-Timeout-Ms": "2500"}).status_code == 200
@@ -36,7 +36,7 @@ def test_the_callers_time_limit_reaches_the_model_server_and_ends_the_wait() -> 
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "1.5", "soon", "", "1" * 10, "٣"])
-def test_a_time_limit_that_is_none_is_refused(value: str) -> None:
+def test_an_invalid_timeout_is_rejected(value: str) -> None:
     with FakeBackend() as backend, GatewayProcess(backend=backend.target) as gateway:
         headers = httpx.Headers([*JPEG.items(), ("X-Timeout-Ms", value)], encoding="utf-8")
         refused = gateway.http.post("/detect", content=PICTURE, headers=headers)
@@ -46,7 +46,7 @@ def test_a_time_limit_that_is_none_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("route", ["/detect", "/detect/batch"])
-def test_a_client_that_goes_away_takes_its_work_with_it(route: str) -> None:
+def test_a_disconnect_cancels_the_work(route: str) -> None:
     with (
         FakeBackend(delay_s=1.5) as backend,
         GatewayProcess(backend=backend.target, max_in_flight=1) as gateway,
@@ -59,9 +59,11 @@ def test_a_client_that_goes_away_takes_its_work_with_it(route: str) -> None:
             client.sendall(head.encode() + body)
             wait_for(lambda: len(backend.pictures) == 1)
             assert gateway.metric("detect_in_flight") == 1
-        # Its place is free at once, though the model server would still be at work.
+        # Its slot is free at once, though the model server would still be at work.
         wait_for(lambda: gateway.metric("detect_in_flight") == 0, within_s=1)
         wait_for(lambda: backend.cancelled == 1)
         assert gateway.metric(f'detect_requests_total{{code="499",route="{route}"}}') == 1
+        assert gateway.metric('detect_rejected_total{reason="client-disconnect"}') == 1
+        assert gateway.metric("detect_images_total") == 0
         assert [line["status"] for line in gateway.log("request")] == [499]
         assert gateway.log("Exception in ASGI application") == []

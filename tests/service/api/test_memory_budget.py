@@ -1,39 +1,45 @@
-"""Bodies of all requests together: bounded, and given back whatever becomes of a request."""
+"""Uploads of all requests together: bounded, and released whatever becomes of a request."""
 
 import socket
 
 import pytest
 
-from service.api.memory_budget import Buffer
+from service.api.memory_budget import MemoryBudget
 from service.errors import Full
 from tests.support.fake_backend import FakeBackend
 from tests.support.gateway_process import GatewayProcess, wait_for
 from tests.support.pictures import picture
 
 
-def test_what_a_request_took_comes_back() -> None:
-    buffer = Buffer(100)
-    with buffer.share() as one, buffer.share() as other:
-        one.take(60)
-        other.take(40)
-        with pytest.raises(Full, match="100 bytes of bodies are held and at most 100 may be"):
-            one.take(1)
-        assert buffer.held == 100
-    assert buffer.held == 0
-    with buffer.share() as share:
-        share.take(99)
+def test_a_reservation_is_released() -> None:
+    budget = MemoryBudget(100)
+    with budget.reservation() as first, budget.reservation() as second:
+        first.reserve(60)
+        second.reserve(40)
+        with pytest.raises(Full, match="hold 100 of 100 bytes"):
+            first.reserve(1)
+        assert budget.held == 100
+        first.resize(10)
+        assert budget.held == 50
+        second.resize(90)
+        assert budget.held == 100
         with pytest.raises(Full):
-            share.take(2)
-    assert buffer.held == 0
+            second.resize(91)
+    assert budget.held == 0
+    with budget.reservation() as reservation:
+        reservation.reserve(99)
+        with pytest.raises(Full):
+            reservation.reserve(2)
+    assert budget.held == 0
 
 
 @pytest.mark.parametrize("route", ["/detect", "/detect/batch"])
-def test_bodies_that_do_not_fit_are_refused_and_those_that_do_are_answered(route: str) -> None:
+def test_uploads_beyond_the_budget_are_refused_and_smaller_ones_answered(route: str) -> None:
     form = [("image", picture())]
     with (
         FakeBackend() as backend,
         GatewayProcess(
-            backend=backend.target, max_upload_bytes=100_000, max_held_bytes=120_000
+            backend=backend.target, max_upload_bytes=100_000, max_held_bytes=3 * 120_000
         ) as gateway,
     ):
         port = int(gateway.url.rpartition(":")[2])

@@ -1,5 +1,7 @@
 """Every error has a status and a name."""
 
+from starlette.requests import ClientDisconnect
+
 from service import errors
 from service.api import problems
 
@@ -9,9 +11,11 @@ def leaves(kind: type[errors.DetectError]) -> set[type[errors.DetectError]]:
     return {leaf for child in below for leaf in leaves(child)} if below else {kind}
 
 
-def test_the_table_of_statuses_is_total() -> None:
+def test_every_error_has_a_status() -> None:
     assert set(problems.STATUS) == leaves(errors.DetectError)
 
 
-def test_slug() -> None:
-    assert problems.slug(errors.DeadlineExceeded("")) == "deadline-exceeded"
+def test_reasons() -> None:
+    assert problems.reason(errors.DeadlineExceeded("")) == "deadline-exceeded"
+    assert problems.reason(ClientDisconnect()) == "client-disconnect"
+    assert problems.reason(KeyError("secret")) == "internal-error"

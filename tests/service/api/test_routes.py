@@ -264,6 +264,27 @@ def test_a_damaged_picture_is_not_sent_again(gateway: GatewayProcess, backend: F
     assert backend.pictures == [cut_short]
 
 
+def test_a_picture_that_cannot_be_drawn_is_counted_once_as_rejected(
+    gateway: GatewayProcess,
+) -> None:
+    """The model server answered for it, and its pixels turn out to be damaged."""
+    samples = ["detect_images_total", 'detect_rejected_total{reason="bad-picture"}']
+    before = [gateway.metric(sample) for sample in samples]
+    cut_short = picture(640, 480, quality=95)[:-700]
+    response = gateway.http.post("/detect?format=image", files=form(cut_short))
+    problem(response, 400, "bad-picture")
+    assert [gateway.metric(sample) for sample in samples] == [before[0], before[1] + 1]
+
+
+def test_a_rejected_parameter_is_counted(gateway: GatewayProcess) -> None:
+    counted = 'detect_rejected_total{reason="bad-parameter"}'
+    before = gateway.metric(counted)
+    gateway.http.post("/detect?score_threshold=2", files=form(picture()))
+    gateway.http.post("/detect/batch?max_detections=0", files=form(picture(), picture()))
+    gateway.http.get("/livez?x=1")
+    assert gateway.metric(counted) == before + 2
+
+
 @pytest.mark.parametrize("content_type", ["", "image/gif", "text/plain", "application/json"])
 def test_another_media_type(gateway: GatewayProcess, content_type: str) -> None:
     headers = {"content-type": content_type} if content_type else {}
@@ -348,6 +369,13 @@ def test_a_client_that_goes_away_while_sending_is_one_line_in_the_log(
     # The line of a request before it may come as late.
     lines = [line for line in gateway.log()[before:] if line.get("status") not in (200, 413)]
     assert [(line["event"], line["status"]) for line in lines] == [("request", 499)]
+
+
+def test_probes_answer_head(gateway: GatewayProcess) -> None:
+    for path in ("/livez", "/readyz", "/metrics"):
+        response = gateway.http.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+    assert gateway.http.head("/detect").status_code == 405
 
 
 def test_unknown_paths_and_methods_are_problems_too(gateway: GatewayProcess) -> None:
@@ -597,6 +625,7 @@ def test_the_document_declares_every_status_and_kind_of_body(gateway: GatewayPro
         "image/jpeg",
         "image/png",
         "image/webp",
+        "application/octet-stream",
     }
     names = {p["name"] for p in detect["parameters"]}
     assert names == {"score_threshold", "max_detections", "label", "format", "X-Timeout-Ms"}

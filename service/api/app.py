@@ -1,0 +1,113 @@
+"""The FastAPI application: startup and shutdown, middleware, and which endpoint answers a path."""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+from .. import errors
+from ..backend.client import TFServing
+from ..detection.detector import Detector
+from ..lifecycle import Lifecycle
+from ..metrics import Metrics
+from ..settings import Settings
+from . import docs, openapi, problems, schemas
+from .auth import Keys
+from .middleware import Observe
+from .routes import Gateway
+from .routing import DetectionRoute, DirectRoute
+
+
+def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
+    app = FastAPI(
+        title="YOLOv4 object detection",
+        version="1",
+        description="Object detection over HTTP.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to the host that the client names
+        middleware=[Middleware(Observe, metrics=metrics)],
+    )
+    app.state.gateway = gateway = Gateway(settings, metrics, lifecycle)
+    problems.install(app)
+    docs.install(app)
+    # Not by include_router, which runs FastAPI's own handler instead of the routes'.
+    app.router.routes += [*_detection_routes(gateway), *_operation_routes(gateway)]
+    return app
+
+
+def _detection_routes(gateway: Gateway) -> Iterator[DetectionRoute]:
+    path = gateway.settings.api_keys_file
+    keys, unauthorized = ([Depends(Keys(path))], [401]) if path else ([], [])
+    route = partial(DetectionRoute, methods=["POST"], tags=["detection"], dependencies=keys)
+    responses = openapi.problems(400, *unauthorized, 408, 413, 415, 422, 503, 504)
+    yield route(
+        "/detect",
+        gateway.detect,
+        operation_id="detect",
+        summary="Detect objects in one picture",
+        responses={
+            200: {"model": schemas.Detections, "content": {"image/jpeg": {}}},
+            **responses,
+        },
+        openapi_extra=openapi.body(1),
+    )
+    yield route(
+        "/detect/batch",
+        gateway.detect_batch,
+        operation_id="detect_batch",
+        summary="Detect objects in several pictures",
+        responses={200: {"model": schemas.Batch}, **responses},
+        openapi_extra=openapi.body(gateway.settings.max_batch_pictures),
+    )
+
+
+def _operation_routes(gateway: Gateway) -> Iterator[DirectRoute]:
+    text = {"response_class": PlainTextResponse}
+    ready = {"responses": {200: {"model": schemas.Ready}, **openapi.problems(503, 504)}}
+    for path, summary, endpoint, options in (
+        ("/livez", "Liveness", gateway.livez, text),
+        ("/readyz", "Readiness", gateway.readyz, ready),
+        ("/metrics", "Metrics", gateway.show_metrics, text),
+    ):
+        route = partial(DirectRoute, path, endpoint, **options)
+        operation_id = path.removeprefix("/")
+        yield route(methods=["GET"], operation_id=operation_id, summary=summary, tags=["operation"])
+        yield route(methods=["HEAD"], include_in_schema=False)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    gateway: Gateway = app.state.gateway
+    # Pictures are decoded and drawn in threads: as many as there are cores, because each takes
+    # hundreds of megabytes at the pixel limit.
+    executor = ThreadPoolExecutor(os.cpu_count(), "picture")
+    asyncio.get_running_loop().set_default_executor(executor)
+    backend = TFServing(gateway.settings, gateway.metrics)
+    gateway.detector = Detector(backend, gateway.settings, gateway.metrics)
+    watcher = asyncio.create_task(_watch(gateway))
+    # Startup objects live for the whole process; freeze them, and collect less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await backend.close()
+
+
+async def _watch(gateway: Gateway) -> None:
+    """Health checks: keeps `detect_backend_ready` and the state of each model server up to date."""
+    while True:
+        with suppress(errors.DetectError):  # logged by the backend
+            await gateway.detector.ready()
+        await asyncio.sleep(gateway.settings.ready_interval_s)

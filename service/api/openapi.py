@@ -1,0 +1,52 @@
+"""What FastAPI cannot derive for /openapi.json: request bodies, headers, problem responses."""
+
+from typing import Any
+
+from ..detection.image import MEDIA_TYPES
+from . import deadlines
+
+ANY = "application/octet-stream"  # the picture's own bytes say what it is
+PROBLEMS = {
+    400: "Not a decodable picture (`bad-picture`), or a malformed body (`malformed-body`).",
+    401: "Missing or unknown API key.",
+    408: "Upload timed out.",
+    413: "Too many bytes, pixels or pictures.",
+    415: "Unsupported media type or encoding.",
+    422: "Invalid parameter, header or form part.",
+    503: "Overloaded, no model server, or (`/readyz`) draining; see Retry-After.",
+    504: "Deadline exceeded.",
+}
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {code: {"description": PROBLEMS[code], "content": content} for code in codes}
+
+
+TIMEOUT = {
+    "name": deadlines.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Client timeout in milliseconds, from the start of the request. It can only"
+    " shorten the server's own deadline.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+
+def body(max_pictures: int) -> dict[str, Any]:
+    """Request body and headers: a form of pictures; for one picture also the raw body."""
+    binary = {"type": "string", "format": "binary"}
+    part: dict[str, Any] = binary
+    if max_pictures > 1:
+        part = {"type": "array", "items": binary, "minItems": 1, "maxItems": max_pictures}
+    form = {
+        "type": "object",
+        "properties": {"image": part},
+        "required": ["image"],
+        "additionalProperties": False,
+    }
+    encoding = {"image": {"contentType": ", ".join(MEDIA_TYPES)}}
+    content: dict[str, Any] = {"multipart/form-data": {"schema": form, "encoding": encoding}}
+    if max_pictures == 1:
+        content |= {media_type: {"schema": binary} for media_type in (*MEDIA_TYPES, ANY)}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [TIMEOUT]}
