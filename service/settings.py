@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .backend import tls
+from . import tls
 
 PREFIX = "DETECT_"
 MIB = 1024 * 1024
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None,
         description="File of the API keys that may ask for detections, one `name sha256` a line"
-        " (`python -m service.api.auth NAME`), read again when it changes; unset: anybody may.",
+        " (`python -m service.keys NAME`), read again when it changes; unset: anybody may.",
     )
     max_in_flight: Count = Field(16, description="Pictures at the backend at the same time.")
     max_queue: int = Field(

@@ -19,8 +19,8 @@ from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings
 from . import docs, openapi, problems, schemas
-from .auth import Keys
-from .middleware import Observe
+from .auth import APIKeyAuth
+from .middleware import ObservabilityMiddleware
 from .routes import Gateway
 from .routing import DetectionRoute, DirectRoute
 
@@ -34,7 +34,7 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to the host that the client names
-        middleware=[Middleware(Observe, metrics=metrics)],
+        middleware=[Middleware(ObservabilityMiddleware, metrics=metrics)],
     )
     app.state.gateway = gateway = Gateway(settings, metrics, lifecycle)
     problems.install(app)
@@ -46,7 +46,7 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
 
 def _detection_routes(gateway: Gateway) -> Iterator[DetectionRoute]:
     path = gateway.settings.api_keys_file
-    keys, unauthorized = ([Depends(Keys(path))], [401]) if path else ([], [])
+    keys, unauthorized = ([Depends(APIKeyAuth(path))], [401]) if path else ([], [])
     route = partial(DetectionRoute, methods=["POST"], tags=["detection"], dependencies=keys)
     responses = openapi.problems(400, *unauthorized, 408, 413, 415, 422, 503, 504)
     yield route(

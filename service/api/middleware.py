@@ -17,7 +17,7 @@ from ..responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
-class Observe:
+class ObservabilityMiddleware:
     """Plain ASGI. The request's state has `request_id`, `timings`, and the log line's `fields`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from service.backend.tls import check_authority, check_identity
+from service.tls import check_authority, check_identity
 from tests.support.certificates import Certificates
 
 
