@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 
 from service.api import problems
-from service.api.middleware import Observe
+from service.api.middleware import ObservabilityMiddleware
 from service.metrics import Metrics
 from service.responses import CSP_DENY_ALL, SECURITY_HEADERS
 from tests.support.fake_backend import FakeBackend
@@ -53,7 +53,7 @@ def test_the_answer_to_a_bug_has_them_too_and_says_nothing_of_it() -> None:
     async def bug() -> Response:
         raise RuntimeError("secret words")
 
-    app = FastAPI(middleware=[Middleware(Observe, metrics=Metrics())])
+    app = FastAPI(middleware=[Middleware(ObservabilityMiddleware, metrics=Metrics())])
     problems.install(app)
     app.get("/bug")(bug)
     sent: list[dict[str, Any]] = []
