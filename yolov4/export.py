@@ -8,6 +8,12 @@ The signature `serving_default`, from encoded pictures to detections:
     classes         int32   [N, 100]     index into the names
     labels          string  [N, 100]     the names themselves
     num_detections  int32   [N]          how many rows count; those after are zeros and ""
+
+The signature `metadata`, what the model is:
+
+    rows            string  [N]          anything, one for each row of the outputs
+    class_names     string  [N, C]       the labels, by class id
+    about           string  [N]          JSON: input size, precision, target
 """
 
 import json
@@ -31,6 +37,7 @@ Tensor: TypeAlias = Any  # tensorflow ships no types
 Body: TypeAlias = Callable[[Network, Sequence[ConvWeights], Tensor, str], list[Tensor]]
 
 SIGNATURE = "serving_default"
+METADATA = "metadata"
 
 
 def preprocess(image: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -105,18 +112,20 @@ def export(
     comes from, is kept in its `assets.extra/model.json`.
     """
 
+    about = {
+        **provenance,
+        "input": {"width": network.width, "height": network.height},
+        "classes": len(names),
+        "precision": precision,
+        "tensorflow": tf.__version__,
+    }
+    metadata = {key: about[key] for key in ("input", "precision", "target") if key in about}
+
     def write(directory: Path) -> None:
-        _save(network, weights, names, precision, body, directory)
+        _save(network, weights, names, precision, body, json.dumps(metadata), directory)
         extra = directory / "assets.extra"
         extra.mkdir()
         _write_warm_up(extra / "tf_serving_warmup_requests", name, network, warm_batch_sizes)
-        about = {
-            **provenance,
-            "input": {"width": network.width, "height": network.height},
-            "classes": len(names),
-            "precision": precision,
-            "tensorflow": tf.__version__,
-        }
         (extra / "model.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     return publish(repository / name, write)
@@ -128,6 +137,7 @@ def _save(
     names: Sequence[str],
     precision: str,
     body: Body,
+    about: str,
     directory: Path,
 ) -> None:
     # A TF1 graph: its weights are constants, where a tf.function would make them captured
@@ -136,14 +146,27 @@ def _save(
     with tf.Graph().as_default(), v1.Session() as session:
         image = v1.placeholder(tf.string, [None], "image")
         outputs = servable(network, weights, names, image, precision, body)
-        signature = SignatureDef(
-            inputs={"image": _tensor_info(image)},
-            outputs={key: _tensor_info(tensor) for key, tensor in outputs.items()},
-            method_name="tensorflow/serving/predict",
-        )
+        with tf.name_scope("metadata"):
+            rows = v1.placeholder(tf.string, [None], "rows")
+            metadata = {
+                "class_names": tf.tile(tf.constant([list(names)]), [tf.size(rows), 1]),
+                "about": tf.fill(tf.shape(rows), about),
+            }
+        signatures = {
+            SIGNATURE: _signature({"image": image}, outputs),
+            METADATA: _signature({"rows": rows}, metadata),
+        }
         builder = v1.saved_model.Builder(str(directory))
-        builder.add_meta_graph_and_variables(session, ["serve"], {SIGNATURE: signature})
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
         builder.save()
+
+
+def _signature(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> SignatureDef:
+    return SignatureDef(
+        inputs={name: _tensor_info(tensor) for name, tensor in inputs.items()},
+        outputs={name: _tensor_info(tensor) for name, tensor in outputs.items()},
+        method_name="tensorflow/serving/predict",
+    )
 
 
 def _tensor_info(tensor: Tensor) -> TensorInfo:

@@ -23,7 +23,7 @@ from ..errors import DetectError
 from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings
-from . import problems, schemas, uploads
+from . import labels, problems, schemas, uploads
 from .deadlines import cancel_on_disconnect, deadline, parse_timeout
 from .memory_budget import MemoryBudget
 
@@ -47,6 +47,7 @@ class Gateway:
         timings: Timings = request.state.timings
         fields = request.state.fields
         reservation = request.state.reservation
+        labels.check(query.label, self.detector.models())
         started = perf_counter()
         data = await uploads.read_image(request, self.settings, reservation)
         uploaded = timings.since(started, "upload")
@@ -78,6 +79,7 @@ class Gateway:
         no other; if the service cannot process any of them, the whole request fails."""
         timings: Timings = request.state.timings
         fields = request.state.fields
+        labels.check(query.label, self.detector.models())
         started = perf_counter()
         pictures = await uploads.read_images(request, self.settings, request.state.reservation)
         timings.since(started, "upload")

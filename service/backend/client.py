@@ -9,11 +9,12 @@ import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
-from ..detection.models import Prediction
+from ..detection.models import ModelInfo, Prediction
 from ..errors import BackendFailed, DetectError, NoBackend
 from ..metrics import Metrics
 from ..settings import Settings
 from . import messages as m
+from . import metadata
 from .channel import channel
 from .codec import of_response, request_maker
 from .load_balancer import Backends, RetryBudget, Target
@@ -113,6 +114,11 @@ class TFServing:
             troubles.append(trouble)
         raise troubles[0]
 
+    def models(self) -> list[ModelInfo]:
+        """What each available model server serves; empty as long as one has not said it."""
+        models = [each.model for each in self._backends.targets if not each.ejected]
+        return [model for model in models if model] if all(models) else []
+
     async def _look(self, at: Target, timeout_s: float) -> DetectError | None:
         """What is wrong with it; it is ejected, or admitted again."""
         name = self._spec.name
@@ -127,6 +133,8 @@ class TFServing:
         except DetectError as trouble:
             at.eject(str(trouble), None)
             return trouble
+        if at.model is None or at.model.version != version:
+            at.model = await metadata.fetch(at.predict, name, version, timeout_s)
         at.admit(version, f"version {version} of {name} answers")
         return None
 

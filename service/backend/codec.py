@@ -60,7 +60,7 @@ def of_response(data: bytes) -> Prediction:
     outputs = response.outputs
     counts = _ints(outputs["num_detections"])
     boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
-    classes, labels = _ints(outputs["classes"]), _strings(outputs["labels"])
+    classes, labels = _ints(outputs["classes"]), strings(outputs["labels"])
     count = counts[0] if len(counts) == 1 else -1
     if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
         raise BackendFailed(NOT_OURS)
@@ -93,7 +93,7 @@ def _content(tensor: m.TensorProto, dtype: int) -> bytes:
     return content
 
 
-def _strings(tensor: m.TensorProto) -> Sequence[bytes]:
+def strings(tensor: m.TensorProto) -> Sequence[bytes]:
     """As bytes, strings come as all lengths (varints) and then all characters."""
     content: bytes = tensor.tensor_content
     if not content:

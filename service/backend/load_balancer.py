@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import logs
+from ..detection.models import ModelInfo
 
 CALLS_PER_RETRY = 10
 
@@ -19,6 +20,7 @@ class Target:
     outstanding: int = 0
     ejected: bool = False
     version: int | None = None
+    model: ModelInfo | None = None
     said: str = ""
 
     def admit(self, version: int, words: str) -> None:
@@ -28,7 +30,7 @@ class Target:
 
     def eject(self, words: str, cause: str | None) -> None:
         """It is left out, while there are others, until a look at it succeeds."""
-        self.version, self.ejected = None, True
+        self.version, self.model, self.ejected = None, None, True
         self._say(words, cause)
 
     def _say(self, words: str, cause: str | None) -> None:

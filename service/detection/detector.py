@@ -5,7 +5,7 @@ It knows neither HTTP nor gRPC.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ..errors import BackendFailed, BadPicture, DeadlineExceeded, TooLarge
@@ -13,7 +13,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from . import image
 from .admission import Admission
-from .models import Backend, Box, Detection, Prediction, Query, Result
+from .models import Backend, Box, Detection, ModelInfo, Prediction, Query, Result
 from .timings import Timings
 
 Done = TypeVar("Done")
@@ -86,6 +86,10 @@ class Detector:
                 data = (await in_thread(deadline, image.upright, data)).data
             again += 1
             self._metrics.suspected.inc()
+
+    def models(self) -> Sequence[ModelInfo]:
+        """What the model servers serve; empty as long as that is not known of each of them."""
+        return self._backend.models()
 
     async def ready(self) -> int:
         """The version that would answer now; raises errors.DetectError where none would."""

@@ -1,8 +1,8 @@
 """The domain's types: a caller's query, a model server's prediction, a picture's result."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 
 class Box(NamedTuple):
@@ -55,8 +55,19 @@ class Prediction:
     labels: Sequence[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model version. `labels` by class id, empty where the model does not tell them. `about`:
+    what else it says of itself, such as input size, precision and target."""
+
+    version: int
+    labels: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Backend(Protocol):
     """One or more model servers. Raises the errors of errors.py."""
 
     async def predict(self, picture: bytes, timeout_s: float) -> Prediction: ...
     async def version(self, timeout_s: float) -> int: ...
+    def models(self) -> Sequence[ModelInfo]: ...

@@ -63,6 +63,9 @@ class FakeBackend:
     port: int = 0
     status: bytes | None = None  # instead of `state`
     status_delay_s: float = 0
+    version: int = 3
+    class_names: tuple[str, ...] | None = None  # None: a model without the signature `metadata`
+    about: str = '{"input": {"width": 416, "height": 416}, "precision": "float32"}'
     credentials: grpc.ServerCredentials | None = None
     pictures: list[bytes] = field(default_factory=list)
     budgets_s: list[float] = field(default_factory=list)  # each call's time left, as it came
@@ -114,7 +117,20 @@ class FakeBackend:
     def stop(self) -> None:
         self._server.stop(None).wait()
 
+    def _metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if self.class_names is None:
+            refused = grpc.StatusCode.FAILED_PRECONDITION
+            context.abort(refused, 'Serving signature key "metadata" not found.')
+        assert request.model_spec.version.value == self.version
+        assert list(request.inputs["rows"].string_val) == [b""]
+        response = m.PredictResponse()
+        response.outputs["class_names"].string_val.extend(map(str.encode, self.class_names or ()))
+        response.outputs["about"].string_val.append(self.about.encode())
+        return response
+
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.model_spec.signature_name == "metadata":
+            return self._metadata(request, context)
         assert request.model_spec.signature_name == "serving_default"
         tensor = request.inputs["image"]
         assert tensor.dtype == m.DT_STRING
@@ -131,7 +147,7 @@ class FakeBackend:
     def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
         time.sleep(self.status_delay_s)
         response = m.GetModelStatusResponse()
-        response.model_version_status.add(version=3, state=self.state)
+        response.model_version_status.add(version=self.version, state=self.state)
         return response
 
 

@@ -66,7 +66,7 @@ def test_the_signature_is_the_contract(version: Path) -> None:
     meta = tf.compat.v1.saved_model.load(
         tf.compat.v1.Session(graph=tf.Graph()), ["serve"], str(version)
     )
-    assert list(meta.signature_def) == ["serving_default"]
+    assert sorted(meta.signature_def) == ["metadata", "serving_default"]
     signature = meta.signature_def["serving_default"]
 
     def described(tensors: Any) -> dict[str, tuple[str, list[int]]]:
@@ -88,6 +88,18 @@ def test_the_signature_is_the_contract(version: Path) -> None:
         "num_detections": ("int32", [-1]),
     }
     assert not any(node.op.startswith("VarHandle") for node in meta.graph_def.node)
+
+
+def test_the_metadata_signature_names_the_classes_and_the_input(version: Path) -> None:
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(version))
+        signature = meta.signature_def["metadata"]
+        feeds = {signature.inputs["rows"].name: [b"", b""]}
+        outputs = {name: info.name for name, info in signature.outputs.items()}
+        answer = session.run(outputs, feeds)
+    assert [list(map(bytes.decode, row)) for row in answer["class_names"]] == [NAMES, NAMES]
+    about = {"input": {"width": 96, "height": 64}, "precision": "float32"}
+    assert [json.loads(row) for row in answer["about"]] == [about, about]
 
 
 def test_the_newer_loader_reads_it_too(version: Path, predict: Predict) -> None:

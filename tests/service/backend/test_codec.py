@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.backend import messages as m
-from service.backend.codec import _strings, of_response, request_maker
+from service.backend.codec import of_response, request_maker, strings
 from service.errors import BackendFailed
 from tests.support.fake_backend import DOG, Row, answer
 
@@ -19,10 +19,10 @@ def test_long_strings_as_bytes() -> None:
     tensor.tensor_shape.dim.add(size=3)
     words = [b"x" * 300, b"", b"dog"]
     tensor.tensor_content = b"\xac\x02\x00\x03" + b"".join(words)  # 300 is 0xac 0x02
-    assert _strings(tensor) == words
+    assert strings(tensor) == words
     tensor.tensor_content = tensor.tensor_content[:-1]
     with pytest.raises(BackendFailed):
-        _strings(tensor)
+        strings(tensor)
 
 
 def _without(name: str) -> Any:

@@ -1,0 +1,50 @@
+"""What a model version says of itself: the signature `metadata` that `yolov4 export` writes.
+
+rows         string [N]     anything, one for each row of the outputs
+class_names  string [N, C]  the labels, by class id
+about        string [N]     JSON: input size, precision, target
+"""
+
+import json
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from grpc import StatusCode as Code
+
+from .. import logs
+from ..detection.models import ModelInfo
+from ..errors import BackendFailed
+from . import messages as m
+from .codec import strings
+
+SIGNATURE = "metadata"
+# The server could not run the call now. Every other failure is the answer: there is no such
+# signature, as in models that were exported by something else.
+TRANSIENT = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.CANCELLED}
+
+
+async def fetch(predict: Any, name: str, version: int, timeout_s: float) -> ModelInfo | None:
+    """Asks through `predict`, a Predict method of bytes to bytes. None: ask again later."""
+    spec = m.ModelSpec(name=name, signature_name=SIGNATURE)
+    spec.version.value = version
+    request = m.PredictRequest(model_spec=spec)
+    rows = request.inputs["rows"]
+    rows.dtype = m.DT_STRING
+    rows.tensor_shape.dim.add(size=1)
+    rows.string_val.append(b"")
+    try:
+        answer = await predict(request.SerializeToString(), timeout=timeout_s)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in TRANSIENT:
+            return None
+        logs.event("model without metadata", model=name, version=version, cause=error.details())
+        return ModelInfo(version)
+    try:
+        outputs = m.PredictResponse.FromString(answer).outputs
+        labels = [label.decode("utf-8", "replace") for label in strings(outputs["class_names"])]
+        about = json.loads(b"".join(strings(outputs["about"])) or b"{}")
+        return ModelInfo(version, tuple(labels), dict(about))
+    except (DecodeError, BackendFailed, TypeError, ValueError) as error:
+        logs.event("model without metadata", model=name, version=version, cause=str(error))
+        return ModelInfo(version)
