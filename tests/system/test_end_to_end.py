@@ -217,6 +217,20 @@ def test_numbers_as_bytes_are_the_same_numbers(
         assert detect(gateway, data) == detect(small, data)
 
 
+@pytest.mark.parametrize("flag", ["--enable_batching", "--enable_serialization_as_tensor_content"])
+def test_an_unknown_label_is_rejected_with_those_of_the_model(
+    small_repository: Path, flag: str
+) -> None:
+    with served("small", small_repository, flag) as gateway:
+        detect(gateway, picture(), "?label=bee&label=cat")
+        response = gateway.http.post("/detect?label=bear", files={"image": picture()})
+        assert response.status_code == 422
+        assert response.json()["detail"] == (
+            "label: 'bear' is not a label of this model, which has 3; the nearest are 'bee',"
+            " 'cat', 'ape'."
+        )
+
+
 def test_an_unknown_model_and_version_are_said(small: GatewayProcess) -> None:
     backend = str(small._settings["backend"])
     with GatewayProcess(backend=backend, model_name="nobody") as gateway:
