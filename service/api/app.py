@@ -18,7 +18,7 @@ from ..detection.detector import Detector
 from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings
-from . import docs, openapi, problems, schemas
+from . import docs, openapi, page, problems, schemas
 from .auth import APIKeyAuth
 from .middleware import ObservabilityMiddleware
 from .routes import Gateway
@@ -39,6 +39,7 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
     app.state.gateway = gateway = Gateway(settings, metrics, lifecycle)
     problems.install(app)
     docs.install(app)
+    page.install(app)
     # Not by include_router, which runs FastAPI's own handler instead of the routes'.
     app.router.routes += [*_detection_routes(gateway), *_operation_routes(gateway)]
     return app
