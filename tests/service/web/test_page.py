@@ -254,7 +254,7 @@ def test_a_key_is_asked_for_and_remembered_for_the_session(
         field = shared.find_element(By.ID, "key")
         wait_for(field.is_displayed)
         field.send_keys("wrong" + Keys.ENTER)
-        wait_for(lambda: "key is not" in text(shared, "problem").lower())
+        wait_for(lambda: "Unknown API key" in text(shared, "problem"))
         field.send_keys("secret" + Keys.ENTER)
         wait_for(lambda: boxes(shared) == 3)
         shared.refresh()
