@@ -89,6 +89,11 @@ class Metrics:
         self.upload_bytes = Histogram(
             "detect_upload_bytes", "Size of an uploaded picture.", buckets=BYTES, registry=registry
         )
+        self.held_bytes = Gauge(
+            "detect_held_bytes",
+            "Memory held by uploads and their copies, at most DETECT_MAX_HELD_BYTES.",
+            registry=registry,
+        )
         self.in_flight = Gauge("detect_in_flight", "Pictures at the backend.", registry=registry)
         self.queue_length = Gauge(
             "detect_queue_length", "Pictures waiting for a place at the backend.", registry=registry

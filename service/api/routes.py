@@ -38,6 +38,7 @@ class Gateway:
         self.metrics = metrics
         self.lifecycle = lifecycle
         self.memory = MemoryBudget(settings.max_held_bytes)
+        metrics.held_bytes.set_function(lambda: self.memory.held)
 
     async def detect(
         self, request: Request, query: Annotated[schemas.DetectQuery, Query()]

@@ -73,7 +73,10 @@ def _describe(media_type: str) -> str:
 
 
 async def _read(request: Request, limit: int, reservation: Reservation) -> bytes:
-    return b"".join([chunk async for chunk in _chunks(request, limit, reservation)])
+    body = bytearray()
+    async for chunk in _chunks(request, limit, reservation):
+        body += chunk
+    return bytes(body)
 
 
 async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:

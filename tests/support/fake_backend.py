@@ -72,7 +72,9 @@ class FakeBackend:
     cancelled: int = 0  # calls that ended before their answer
 
     def __enter__(self) -> "FakeBackend":
-        self._server = grpc.server(ThreadPoolExecutor(16))
+        # Like TensorFlow Serving, without gRPC's limit of 4 MiB.
+        options = [("grpc.max_receive_message_length", -1)]
+        self._server = grpc.server(ThreadPoolExecutor(16), options=options)
         self._server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler(
