@@ -12,7 +12,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow check format venv310 lock bench-gateway bench-overload bench-served up down clean
+.PHONY: help run model test test-slow check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,19 +35,22 @@ model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=] [PRECISION=] [TARGET=]: D
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
 		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
 
-test: .venv/dev ## the tests; those that need ../shared/data or .venv310 say so when they skip
+test: .venv/dev ## the tests; those that need DETECT_TEST_DATA or .venv310 say so when they skip
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/dev ## those that take longer
 	$(BIN)/python -m pytest -m slow
 
-check: .venv/dev ## ruff and mypy, and for the containers' files what is installed of hadolint, promtool and compose
+check: .venv/dev docs ## linters, type checks, the documentation, container files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(call lint,$(BIN)/hadolint --version,$(BIN)/hadolint Dockerfile.* docker/Dockerfile.*)
 	@$(call lint,promtool --version,promtool check config docker/prometheus/prometheus.yml)
 	@$(call lint,docker compose version,for t in cpu g4 inf1; do TARGET=$$t docker compose config -q || exit 1; done)
+
+docs: .venv/dev ## build the documentation site into site/
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 # A tool that comes from no Python package: used where it is, and said where it is not.
 lint = if $(1) >/dev/null 2>&1; then $(2); else echo "$(firstword $(1)): not installed, not checked"; fi

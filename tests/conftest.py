@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import DATA, ROOT
+from tests.support.project import DATA, NEEDS_DATA, ROOT
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Real weights and pictures, no part of the project; without them the test is skipped."""
+    """The folder of `DETECT_TEST_DATA`: real weights and pictures. Unset: the test is skipped."""
+    if DATA is None:
+        pytest.skip(NEEDS_DATA)
     if not DATA.is_dir():
-        pytest.skip("needs ../shared/data")
+        pytest.fail(f"DETECT_TEST_DATA names {DATA}, which is not a directory")
     return DATA
 
 

@@ -175,7 +175,8 @@ def _export(options: argparse.Namespace) -> None:
     print(f"written: {version}")
     at_home = options.target == "cpu"
     print(
-        f"serve it: {f'make run MODEL={options.name}' if at_home else f'docs/{options.target}.md'}"
+        "serve it:",
+        f"make run MODEL={options.name}" if at_home else f"docs/deploy/{options.target}.md",
     )
 
 

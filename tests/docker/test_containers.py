@@ -143,7 +143,7 @@ def test_every_base_can_be_replaced() -> None:
 def test_the_page_lists_every_variable() -> None:
     files = [ROOT / "docker-compose.yml", *(ROOT / "docker").glob("compose.*.yml")]
     used = {name for path in files for name in re.findall(r"\$\{(\w+)", path.read_text())}
-    listed = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs/containers.md").read_text()))
+    listed = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs/deploy/containers.md").read_text()))
     assert "TARGET" in used
     assert used <= listed
 

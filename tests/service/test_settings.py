@@ -1,12 +1,10 @@
-"""Settings: what may be in the environment, and that the README says the same."""
+"""Settings: what may be in the environment."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from service.settings import PREFIX, Settings, SettingsError
-from tests.support.project import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -73,15 +71,3 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change_after_they_were_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().port = 1  # type: ignore[misc]
-
-
-def test_readme_lists_every_setting_with_its_default_and_sentence() -> None:
-    rows = re.findall(
-        r"^\| `(DETECT_\w+)` \| (.*?) \| (.*) \|$", (ROOT / "README.md").read_text(), re.M
-    )
-    expected = []
-    for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{field.default}`"
-        assert field.description, f"{name} has no sentence"
-        expected.append((PREFIX + name.upper(), default, field.description))
-    assert rows == expected

@@ -1,11 +1,12 @@
-"""Where the project lies, and the data that only some machines have."""
+"""The project's root, a free port, and the test data that is no part of the repository."""
 
+import os
 import socket
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
-TOOLS = ROOT.parent / "shared" / "tools"
+DATA = Path(os.environ["DETECT_TEST_DATA"]) if os.environ.get("DETECT_TEST_DATA") else None
+NEEDS_DATA = "needs DETECT_TEST_DATA, see docs/internals/test-data.md"
 
 
 def free_port() -> int:

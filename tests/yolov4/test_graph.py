@@ -1,8 +1,6 @@
 """The body against OpenCV's Darknet reader, and its odd layers against numpy."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,7 +11,6 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tests.support.project import TOOLS
 from tests.support.yolov4_models import write_model
 from yolov4.cfg import ACTIVATIONS as KNOWN_TO_CFG
 from yolov4.darknet import read_cfg, read_weights
@@ -70,17 +67,11 @@ def assert_heads_agree_with_opencv(cfg: Path, weights: Path) -> None:
 
 def official(data: Path, folder: Path, name: str, size: int) -> tuple[Path, Path]:
     """An official cfg at another input size, and a file of random numbers for it."""
-    tool = TOOLS / "random_weights.py"
-    if not tool.exists():
-        pytest.skip("needs ../shared")
-    cfg, weights = folder / f"{name}.cfg", folder / f"{name}.weights"
     text = (data / "darknet" / f"{name}.cfg").read_text()
     for side in ("width", "height"):
         (line,) = (line for line in text.splitlines() if line.startswith(f"{side}="))
         text = text.replace(f"\n{line}\n", f"\n{side}={size}\n")
-    cfg.write_text(text)
-    subprocess.run([sys.executable, tool, cfg, weights, "--head-bias", "0"], check=True)
-    return cfg, weights
+    return write_model(folder, text)[:2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""MkDocs hook: root documents as pages, and reference tables generated from the code.
+
+In a page, `<!-- settings -->`, `<!-- metrics -->`, `<!-- help: COMMAND -->` and
+`<!-- decisions -->` are replaced with the settings, metrics, help texts and decision records.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+DECISIONS = ROOT / "docs/internals/decisions"
+PAGES = {  # documents elsewhere in the repository, and the page that each becomes
+    "README.md": "index.md",
+    "ARCHITECTURE.md": "internals/architecture.md",
+    "SECURITY.md": "internals/security.md",
+    "CONTRIBUTING.md": "internals/contributing.md",
+    "CHANGELOG.md": "internals/changelog.md",
+    "client/README.md": "guides/python-client.md",
+    "model_repository/README.md": "deploy/model-repository.md",
+}
+SOURCES = {page: source for source, page in PAGES.items()}
+LINK = re.compile(r"(\]\()([^)#\s]+)")
+MARKER = re.compile(r"<!-- (settings|metrics|decisions|help: (.+?)) -->")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the documents outside docs/."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in the generated parts, and make links that hold in the repository hold in the site."""
+    source = PurePosixPath(SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
+
+    def rewrite(match: re.Match[str]) -> str:
+        if ":" in match[2]:
+            return match[0]
+        target = os.path.normpath(source.parent / match[2])
+        target = PAGES.get(target, target.removeprefix("docs/"))
+        return match[1] + os.path.relpath(target, PurePosixPath(page.file.src_uri).parent)
+
+    return MARKER.sub(_generated, LINK.sub(rewrite, markdown))
+
+
+def _generated(match: re.Match[str]) -> str:
+    if match[1] == "settings":
+        return "\n".join(settings())
+    if match[1] == "metrics":
+        return "\n".join(metrics())
+    if match[1] == "decisions":
+        return "\n".join(decisions())
+    return "\n\n".join(commands(match[2]))
+
+
+def settings() -> Iterator[str]:
+    """A table of the gateway's settings."""
+    from service.settings import PREFIX, Settings
+
+    yield "| variable | default | |\n|---|---|---|"
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{field.default}`"
+        yield f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |"
+
+
+def decisions() -> Iterator[str]:
+    """A list of the decision records, newest first."""
+    for record in sorted(DECISIONS.glob("2*.md"), reverse=True):
+        title = record.read_text().partition("\n")[0].removeprefix("# ")
+        yield f"- {record.name[:10]}: [{title}]({record.name})"
+
+
+def metrics() -> Iterator[str]:
+    """A table of the gateway's own instruments."""
+    from service.metrics import Metrics
+
+    yield "| metric | type | labels | |\n|---|---|---|---|"
+    for instrument in vars(Metrics()).values():
+        instrument = getattr(instrument, "__wrapped__", instrument)
+        instrument = getattr(instrument, "__self__", instrument)
+        if not hasattr(instrument, "describe"):
+            continue
+        (family,) = instrument.describe()
+        full = family.name + ("_total" if family.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in instrument._labelnames)
+        yield f"| `{full}` | {family.type} | {labels} | {family.documentation} |"
+
+
+def commands(command: str) -> Iterator[str]:
+    """The help of a command and of each of its subcommands, as sections."""
+    text = _run([*command.replace("python", sys.executable, 1).split(), "--help"])
+    yield f"## `{command}`\n\n```\n{text}```"
+    subcommands = re.search(r"^  command\n((?:    .*\n)+)", text, re.M)
+    for name in re.findall(r"^    ([a-z][\w-]*)", subcommands[1], re.M) if subcommands else []:
+        text = _run([*command.replace("python", sys.executable, 1).split(), name, "--help"])
+        yield f"### `{command} {name}`\n\n```\n{text}```"
+
+
+def _run(command: list[str]) -> str:
+    environment = os.environ | {"COLUMNS": "100", "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} exits with {result.returncode}: {result.stderr}")
+    return result.stdout
