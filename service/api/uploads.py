@@ -108,6 +108,7 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
             options.get("boundary", ""),
             max_segment_size=part_limit,
             max_segment_count=max_parts + 1,
+            header_charset="latin1",  # never fails: old clients send file names in any charset
         )
         # Parsed whole, not chunk by chunk: that would copy every picture once more.
         for event in parser.parse(body):
@@ -119,8 +120,8 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
         parser.close()
     except ParserLimitReached as error:
         raise TooLarge(
-            f"A part of the form is too large ({error.args[0]}); a picture may have"
-            f" {part_limit} bytes, and a part 8 headers of 4 KiB."
+            f"A part of the form is too large ({error.args[0]}); it may have {part_limit} bytes"
+            " and 8 headers of 4 KiB."
         ) from error
     except MultipartError as error:
         raise MalformedBody(f"The form is malformed ({error.args[0]}); {HINT}.") from error
@@ -131,16 +132,18 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
 
 def _check_part(segment: MultipartSegment, before: int, max_parts: int) -> None:
     if segment.name != PART:
+        name = segment.name.encode("latin1", "replace").decode("utf-8", "replace")
+        which = f"named {name[:80]!r}" if name else "without a name"
         raise BadParameter(
-            f"The form has a part named {segment.name[:80]!r}; pictures are parts named {PART!r},"
-            " and parameters such as score_threshold go into the URL's query."
+            f"The form has a part {which}; pictures are parts named {PART!r}, and parameters such"
+            " as score_threshold go into the URL's query."
         )
-    coding = segment.header("Content-Transfer-Encoding", "").lower()
-    if coding not in PLAIN:
-        raise UnsupportedMedia(
-            f"A part has Content-Transfer-Encoding {coding[:40]!r}; send the picture's bytes as"
-            " they are."
-        )
+    for header, value in segment.headerlist:
+        if header == "Content-Transfer-Encoding" and value.strip().lower() not in PLAIN:
+            raise UnsupportedMedia(
+                f"A part has Content-Transfer-Encoding {value[:40]!r}; send the picture's bytes as"
+                " they are."
+            )
     if before == max_parts:
         if max_parts == 1:
             raise BadParameter(
