@@ -52,3 +52,10 @@ def test_broken_links_are_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A title\n[a](#a-title) [b](#no) [c](none.md) [d](https://x.example/)\n")
     assert broken_links(page) == ["#no", "none.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / name).read_text()):
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
