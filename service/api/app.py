@@ -27,7 +27,7 @@ from .routing import DetectionRoute, DirectRoute
 
 def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     app = FastAPI(
-        title="YOLOv4 object detection",
+        title="Object detection",
         version="1",
         description="Object detection over HTTP.",
         lifespan=_lifespan,

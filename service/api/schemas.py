@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from ..detection.models import Query, Result
 
@@ -34,7 +35,7 @@ class BatchQuery(BaseModel):
 
 class DetectQuery(BatchQuery):
     format: Annotated[
-        Format | None,
+        Format | SkipJsonSchema[None],
         Field(
             description="`json`, or `image` for the picture with boxes drawn, as JPEG. Default:"
             " `json`, unless the Accept header prefers `image/jpeg`."
