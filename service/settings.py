@@ -73,7 +73,9 @@ class Settings(BaseSettings):
     max_batch_bytes: Count = Field(64 * MIB, description="Bytes of the body of `/detect/batch`.")
     max_batch_pictures: Count = Field(64, description="Pictures in one `/detect/batch`.")
     max_held_bytes: Count = Field(
-        512 * MIB, description="Bytes of all bodies held at once; what exceeds them gets a 503."
+        512 * MIB,
+        description="Memory for uploads in bytes, including the two copies made of a picture while"
+        " the model server is called; uploads beyond it get 503.",
     )
     max_pixels: Count = Field(50_000_000, description="Pixels of one picture, width x height.")
     max_connections: Count = Field(

@@ -73,8 +73,10 @@ def _detection_routes(gateway: Gateway) -> Iterator[DetectionRoute]:
 
 def _operation_routes(gateway: Gateway) -> Iterator[DirectRoute]:
     text = {"response_class": PlainTextResponse}
+    model = {"responses": {200: {"model": schemas.ModelDetails}, **openapi.problems(503, 504)}}
     ready = {"responses": {200: {"model": schemas.Ready}, **openapi.problems(503, 504)}}
     for path, summary, endpoint, options in (
+        ("/model", "Model", gateway.model, model),
         ("/livez", "Liveness", gateway.livez, text),
         ("/readyz", "Readiness", gateway.readyz, ready),
         ("/metrics", "Metrics", gateway.show_metrics, text),

@@ -135,6 +135,14 @@ class Gateway:
         for detection in result.detections:
             self.metrics.detections(detection.label).inc()
 
+    async def model(self) -> Response:
+        """The model version that answers `/detect` now: labels by class id, input size in pixels,
+        precision and target. Null is what the model does not tell."""
+        version = await self.detector.ready()
+        models = self.detector.models()
+        details = schemas.model_details(self.settings.model_name, version, models)
+        return _json(details.model_dump())
+
     async def livez(self) -> Response:
         """200 while the process runs, whatever the state of the model server."""
         return Response("ok\n", media_type="text/plain")

@@ -1,13 +1,14 @@
 """The HTTP contract as types: query parameters and response bodies."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from ..detection.models import Query, Result
+from ..detection.models import ModelInfo, Query, Result
 
 
 class Format(StrEnum):
@@ -127,8 +128,37 @@ class Batch(BaseModel):
     )
 
 
+class InputSize(BaseModel):
+    """What pictures are resized to, in pixels."""
+
+    width: int
+    height: int
+
+
+class ModelDetails(Model):
+    """What the model says of itself; null where it does not."""
+
+    labels: list[str] | None = Field(description="Labels by class id.")
+    input: InputSize | None
+    precision: str | None = Field(description="Such as `float32` or `bfloat16`.")
+    target: str | None = Field(description="What it was exported for: `cpu`, `g4` or `inf1`.")
+
+
 class Ready(BaseModel):
     model: Model
+
+
+def model_details(name: str, version: int, models: Sequence[ModelInfo]) -> ModelDetails:
+    info = next((model for model in models if model.version == version), ModelInfo(version))
+    size = info.input_size and InputSize(width=info.input_size[0], height=info.input_size[1])
+    return ModelDetails(
+        name=name,
+        version=version,
+        labels=list(info.labels) or None,
+        input=size,
+        precision=info.precision,
+        target=info.target,
+    )
 
 
 def detections(name: str, result: Result) -> dict[str, Any]:

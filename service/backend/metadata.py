@@ -19,6 +19,8 @@ from . import messages as m
 from .codec import strings
 
 SIGNATURE = "metadata"
+# What decoding an answer of another kind raises.
+INVALID = (DecodeError, BackendFailed, AttributeError, LookupError, TypeError, ValueError)
 # The server could not run the call now. Every other failure is the answer: there is no such
 # signature, as in models that were exported by something else.
 TRANSIENT = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.CANCELLED}
@@ -41,10 +43,16 @@ async def fetch(predict: Any, name: str, version: int, timeout_s: float) -> Mode
         logs.event("model without metadata", model=name, version=version, cause=error.details())
         return ModelInfo(version)
     try:
-        outputs = m.PredictResponse.FromString(answer).outputs
-        labels = [label.decode("utf-8", "replace") for label in strings(outputs["class_names"])]
-        about = json.loads(b"".join(strings(outputs["about"])) or b"{}")
-        return ModelInfo(version, tuple(labels), dict(about))
-    except (DecodeError, BackendFailed, TypeError, ValueError) as error:
+        return _decode(version, m.PredictResponse.FromString(answer).outputs)
+    except INVALID as error:
         logs.event("model without metadata", model=name, version=version, cause=str(error))
         return ModelInfo(version)
+
+
+def _decode(version: int, outputs: Any) -> ModelInfo:
+    labels = [label.decode("utf-8", "replace") for label in strings(outputs["class_names"])]
+    about = json.loads(b"".join(strings(outputs["about"])) or b"{}")
+    size = about.get("input")
+    precision, target = (about.get(key) and str(about[key]) for key in ("precision", "target"))
+    input_size = (int(size["width"]), int(size["height"])) if size else None
+    return ModelInfo(version, tuple(labels), input_size, precision, target)

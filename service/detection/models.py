@@ -1,8 +1,8 @@
 """The domain's types: a caller's query, a model server's prediction, a picture's result."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 
 class Box(NamedTuple):
@@ -57,12 +57,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model version. `labels` by class id, empty where the model does not tell them. `about`:
-    what else it says of itself, such as input size, precision and target."""
+    """What a model version says of itself. `labels` by class id, `input_size` width and height in
+    pixels; empty or None is what it does not tell."""
 
     version: int
     labels: tuple[str, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    input_size: tuple[int, int] | None = None
+    precision: str | None = None
+    target: str | None = None
 
 
 class Backend(Protocol):

@@ -34,7 +34,9 @@ def ask(outcome: bytes | grpc.StatusCode) -> ModelInfo | None:
 
 def test_labels_and_the_rest() -> None:
     info = ask(answer([b"dog", "ö".encode()], b'{"precision": "bfloat16"}'))
-    assert info == ModelInfo(7, ("dog", "ö"), {"precision": "bfloat16"})
+    assert info == ModelInfo(7, ("dog", "ö"), precision="bfloat16")
+    whole = b'{"input": {"width": 608, "height": 416}, "precision": "float32", "target": "g4"}'
+    assert ask(answer([b"dog"], whole)) == ModelInfo(7, ("dog",), (608, 416), "float32", "g4")
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,8 @@ def test_labels_and_the_rest() -> None:
         b"\xff no message",
         answer([b"dog"], b"no JSON"),
         answer([b"dog"], b"[1]"),
+        answer([b"dog"], b'{"input": [1, 2]}'),
+        answer([b"dog"], b'{"input": {"width": "wide", "height": 1}}'),
         answer([], b"{}"),
     ],
 )
