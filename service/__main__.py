@@ -72,9 +72,9 @@ def allow_many_descriptors() -> int:
 def main() -> int:
     keep_freed_memory()
     descriptors = allow_many_descriptors()
-    logs.configure()
     try:
         settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
         metrics = Metrics()
         lifecycle = Lifecycle()
         app = create_app(settings, metrics, lifecycle)
@@ -83,7 +83,7 @@ def main() -> int:
         return 2
     logs.event("settings", **settings.model_dump())
     for name in Settings.unknown():
-        logs.event("unknown setting, ignored", variable=name)
+        logs.event("unknown setting, ignored", logging.WARNING, variable=name)
     if descriptors < settings.max_connections + OTHER_DESCRIPTORS:
         logs.event("too few descriptors for max_connections", logging.WARNING, limit=descriptors)
     config = uvicorn.Config(

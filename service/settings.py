@@ -1,11 +1,12 @@
-"""Every setting of the gateway: name, default, unit, sentence. Read once from the environment."""
+"""Settings, read once from the environment. `python -m service.settings` prints their reference."""
 
 import os
 import re
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from . import tls
@@ -13,127 +14,32 @@ from . import tls
 PREFIX = "DETECT_"
 MIB = 1024 * 1024
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
+LogFormat = Annotated[Literal["json", "text"], BeforeValidator(str.lower)]
+
+UNITS = {"s": "seconds", "bytes": "bytes", "pixels": "pixels"}  # by the last part of the name
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message names the variable and what it may be."""
+    """A setting that cannot be used. The message names the variable and says what it may be."""
 
 
-class Settings(BaseSettings):
-    """The variable is `DETECT_` and the field's name in capitals."""
+class LogSettings(BaseSettings):
+    """What the gateway and the embedded model server share."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` for all.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    backend: str = Field(
-        "localhost:8500",
-        description="gRPC target of the model server: `host:port`, `dns:///host:port` (round-robin"
-        " over its addresses), or several separated by commas, of which the least busy is asked.",
+    log_level: LogLevel = Field(
+        "info",
+        description="Minimum level of log lines: `debug`, `info`, `warning` (5xx responses, lost"
+        " model servers) or `error` (bugs).",
     )
-    backend_ca_file: str | None = Field(
-        None,
-        description="PEM file of the authorities that signed the model server's certificate; unset:"
-        " no TLS. It and the next two are read once, at start.",
-    )
-    backend_cert_file: str | None = Field(
-        None, description="PEM file of this gateway's certificate, where the model server asks."
-    )
-    backend_key_file: str | None = Field(
-        None,
-        validate_default=True,
-        description="PEM file of that certificate's key, without a password.",
-    )
-    backend_server_name: str | None = Field(
-        None, min_length=1, description="Name in the model server's certificate; unset: the host's."
-    )
-    model_name: str = Field("yolov4", min_length=1, description="Model to ask the backend for.")
-    model_version: int | None = Field(
-        None, ge=1, description="Version of the model; unset: the newest that is loaded."
-    )
-    deadline_s: Positive = Field(
-        10, description="Seconds for one picture from upload to answer, waiting included."
-    )
-    ready_interval_s: Positive = Field(
-        1, description="Seconds between two looks at the backend's model status."
-    )
-    ready_timeout_s: Positive = Field(1, description="Seconds to wait for the model status.")
-    api_keys_file: Path | None = Field(
-        None,
-        description="File of the API keys that may ask for detections, one `name sha256` a line"
-        " (`python -m service.keys NAME`), read again when it changes; unset: anybody may.",
-    )
-    max_in_flight: Count = Field(16, description="Pictures at the backend at the same time.")
-    max_queue: int = Field(
-        64, ge=0, description="Pictures that may wait for a place; one more is refused with 503."
-    )
-    max_upload_bytes: Count = Field(20 * MIB, description="Bytes of one picture.")
-    max_batch_bytes: Count = Field(64 * MIB, description="Bytes of the body of `/detect/batch`.")
-    max_batch_pictures: Count = Field(64, description="Pictures in one `/detect/batch`.")
-    max_held_bytes: Count = Field(
-        512 * MIB,
-        description="Memory for uploads in bytes, including the two copies made of a picture while"
-        " the model server is called; uploads beyond it get 503.",
-    )
-    max_pixels: Count = Field(50_000_000, description="Pixels of one picture, width x height.")
-    max_connections: Count = Field(
-        2000, description="Open connections; beyond, only probes and `/metrics` are answered."
-    )
-    head_timeout_s: Positive = Field(10, description="Seconds for the head of a request to arrive.")
-    upload_timeout_s: Positive = Field(
-        20, description="Seconds from a request's head to the end of its body."
-    )
-    send_timeout_s: Positive = Field(
-        30, description="Seconds a client may read nothing of an answer that waits for it."
-    )
-    drain_s: float = Field(
-        0,
-        ge=0,
-        description="Seconds from SIGTERM to the end of listening, in which `/readyz` says 503.",
-    )
-    shutdown_timeout_s: Count = Field(
-        30, description="Seconds that requests under way may still take after that."
-    )
-    keep_alive_s: Count = Field(
-        75, description="Seconds an idle connection stays open; longer than the load balancer's."
-    )
-
-    @field_validator("backend")
-    @classmethod
-    def _is_a_target(cls, backend: str) -> str:
-        for one in backend.split(","):
-            host, _, port = one.strip().rpartition(":")
-            if not re.match(r"(dns|unix|ipv4|ipv6):", one.strip()) and not (
-                port.isdigit() and re.fullmatch(r"[\w.-]+", host)
-            ):
-                raise ValueError(f"{one.strip()!r} is not host:port")
-        return backend
-
-    @field_validator("backend_ca_file")
-    @classmethod
-    def _has_authorities(cls, ca_file: str | None) -> str | None:
-        if ca_file is not None:
-            tls.check_authority(ca_file)
-        return ca_file
-
-    @field_validator("backend_cert_file", "backend_server_name")
-    @classmethod
-    def _is_of_tls(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("backend_ca_file", "invalid") is None:
-            raise ValueError(f"without {PREFIX}BACKEND_CA_FILE there is no TLS")
-        return value
-
-    @field_validator("backend_key_file")
-    @classmethod
-    def _is_the_certificates(cls, key_file: str | None, info: ValidationInfo) -> str | None:
-        if "backend_cert_file" in info.data:  # else it was refused, which is enough to say
-            tls.check_identity(info.data["backend_cert_file"], key_file)
-        return key_file
+    log_format: LogFormat = Field("json", description="`json`, one object per line, or `text`.")
 
     @classmethod
-    def load(cls) -> "Settings":
+    def load(cls) -> Self:
         """Raises SettingsError with one line for each variable that cannot be used."""
         try:
             return cls()
@@ -144,8 +50,148 @@ class Settings(BaseSettings):
             )
             raise SettingsError("\n".join(lines)) from error
 
+
+class Settings(LogSettings):
+    """The variable is `DETECT_` and the field's name in capitals; a name ends with its unit."""
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; `0.0.0.0` for all interfaces."
+    )
+    port: int = Field(8000, description="Port to listen on; 0 picks a free one.", ge=0, le=65535)
+    backend: str = Field(
+        "localhost:8500",
+        description="gRPC target of the model server: `host:port`, `dns:///host:port` (round-robin"
+        " over its addresses) or `unix:/path`. Several are separated by commas: requests go to the"
+        " least-loaded one.",
+    )
+    backend_ca_file: str | None = Field(
+        None,
+        description="CA certificates (PEM) that verify the model server; enables TLS. This and the"
+        " next two files are read once, at startup.",
+    )
+    backend_cert_file: str | None = Field(
+        None, description="Client certificate (PEM), if the model server requires one."
+    )
+    backend_key_file: str | None = Field(
+        None,
+        description="Private key (PEM, no password) of the client certificate.",
+        validate_default=True,
+    )
+    backend_server_name: str | None = Field(
+        None,
+        description="Name expected in the model server's certificate; unset: the target's host"
+        " name.",
+        min_length=1,
+    )
+    model_name: str = Field(
+        "yolov4", description="Model to request from the model server.", min_length=1
+    )
+    model_version: int | None = Field(
+        None, description="Model version to request; unset: the newest that is loaded.", ge=1
+    )
+    deadline_s: Positive = Field(
+        10,
+        description="Deadline of one image from the end of its upload to the response, queueing"
+        " included.",
+    )
+    ready_interval_s: Positive = Field(1, description="Health-check interval of the model servers.")
+    ready_timeout_s: Positive = Field(1, description="Health-check timeout.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of the API keys that detection requests need, one `name sha256` per line"
+        " (`python -m service.keys NAME` makes one); reloaded when it changes. Unset: no key is"
+        " needed.",
+    )
+    max_in_flight: Count = Field(16, description="Images sent to the model servers concurrently.")
+    max_queue: int = Field(
+        64, description="Images that may wait in the queue; further ones get 503.", ge=0
+    )
+    max_upload_bytes: Count = Field(20 * MIB, description="Maximum size of one image.")
+    max_batch_bytes: Count = Field(
+        64 * MIB, description="Maximum size of the body of `/detect/batch`."
+    )
+    max_batch_pictures: Count = Field(
+        64, description="Maximum number of images in one `/detect/batch`."
+    )
+    max_held_bytes: Count = Field(
+        512 * MIB,
+        description="Memory budget for uploads, including the two copies made of an image while a"
+        " model server is called; uploads beyond it get 503.",
+    )
+    max_pixels: Count = Field(50_000_000, description="Maximum width x height of one image.")
+    max_connections: Count = Field(
+        2000,
+        description="Maximum open connections; beyond it, only health checks and `/metrics` are"
+        " served.",
+    )
+    head_timeout_s: Positive = Field(10, description="Timeout for receiving request headers.")
+    upload_timeout_s: Positive = Field(
+        20, description="Timeout for receiving a request body, after its headers."
+    )
+    send_timeout_s: Positive = Field(30, description="Write timeout for stalled clients.")
+    drain_s: float = Field(
+        0,
+        description="Drain period after SIGTERM; `/readyz` returns 503.",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    shutdown_timeout_s: Count = Field(
+        30, description="Time for requests in progress to complete after the drain period."
+    )
+    keep_alive_s: Count = Field(
+        75,
+        description="Keep-alive timeout of idle connections; must be longer than the load"
+        " balancer's.",
+    )
+
+    @field_validator("backend")
+    @classmethod
+    def _check_targets(cls, backend: str) -> str:
+        for target in map(str.strip, backend.split(",")):
+            host, _, port = target.rpartition(":")
+            if not re.match(r"(dns|unix|ipv4|ipv6):", target) and not (
+                port.isdigit() and re.fullmatch(r"[\w.-]+", host)
+            ):
+                raise ValueError(f"{target!r} is not host:port")
+        return backend
+
+    @field_validator("backend_ca_file")
+    @classmethod
+    def _check_ca_file(cls, ca_file: str | None) -> str | None:
+        if ca_file is not None:
+            tls.check_authority(ca_file)
+        return ca_file
+
+    @field_validator("backend_cert_file", "backend_server_name")
+    @classmethod
+    def _check_tls_enabled(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("backend_ca_file", "invalid") is None:
+            raise ValueError(f"needs {PREFIX}BACKEND_CA_FILE, which enables TLS")
+        return value
+
+    @field_validator("backend_key_file")
+    @classmethod
+    def _check_key_file(cls, key_file: str | None, info: ValidationInfo) -> str | None:
+        if "backend_cert_file" in info.data:  # else its own error is enough
+            tls.check_identity(info.data["backend_cert_file"], key_file)
+        return key_file
+
     @classmethod
     def unknown(cls) -> list[str]:
-        """Variables with our prefix that no setting reads: most likely misspelt."""
+        """Variables with the prefix that are no setting: most likely misspelt."""
         known = {PREFIX + name.upper() for name in cls.model_fields}
         return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+    @classmethod
+    def reference(cls) -> str:
+        """A Markdown table of all settings: variable, default, unit and description."""
+        rows = ["| variable | default | unit | |", "|---|---|---|---|"]
+        for name, field in cls.model_fields.items():
+            default = "unset" if field.default is None else f"`{field.default}`"
+            unit = UNITS.get(name.rpartition("_")[2], "")
+            rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {unit} | {field.description} |")
+        return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(Settings.reference())

@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import Depends, FastAPI
@@ -111,6 +112,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _watch(gateway: Gateway) -> None:
     """Health checks: keeps `detect_backend_ready` and the state of each model server up to date."""
     while True:
-        with suppress(errors.DetectError):  # logged by the backend
+        try:
             await gateway.detector.ready()
+        except errors.DetectError:
+            pass  # logged by the backend
+        except Exception:  # a bug must not end the health checks
+            logging.getLogger(__name__).exception("health check failed")
         await asyncio.sleep(gateway.settings.ready_interval_s)

@@ -1,4 +1,4 @@
-"""Around every request: its id, its timings, its count in the metrics, its line in the log."""
+"""Observability of every request: request id, Server-Timing, metrics and one log line."""
 
 import logging
 import os
@@ -15,10 +15,13 @@ from ..metrics import Metrics
 from ..responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+MAX_LOGGED_PATH = 256  # characters
+CODE_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class ObservabilityMiddleware:
-    """Plain ASGI. The request's state has `request_id`, `timings`, and the log line's `fields`."""
+    """ASGI middleware. Sets `request_id`, `timings` and `fields`, which the log line shows, in the
+    request's state."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -30,14 +33,15 @@ class ObservabilityMiddleware:
             return
         started = time.perf_counter()
         status = 500
-        asked_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = asked_id if REQUEST_ID.fullmatch(asked_id) else os.urandom(16).hex()
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else os.urandom(16).hex()
+        logs.request_id.set(request_id)  # for the rest of this task, which is the request's own
         state = scope.setdefault("state", {})
         timings: Timings = state.setdefault("timings", Timings())
         state["request_id"] = request_id
         fields: dict[str, object] = state.setdefault("fields", {})
 
-        async def observed(message: Message) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -53,20 +57,29 @@ class ObservabilityMiddleware:
             await send(message)
 
         try:
-            await self.app(scope, receive, observed)
+            await self.app(scope, receive, observe)
         finally:
             seconds = time.perf_counter() - started
             path = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.requests(path, status).inc()
-            self.metrics.request_seconds(path).observe(seconds)
+            self.metrics.request_seconds(path, CODE_CLASSES[status // 100]).observe(seconds)
             if path not in PROBE_PATHS or status == 500:
+                client = scope.get("client")
                 logs.event(
                     "request",
-                    logging.ERROR if status == 500 else logging.INFO,
+                    _level(status),
                     request_id=request_id,
+                    client=client[0] if client else None,
                     method=scope["method"],
-                    path=scope["path"],
+                    path=scope["path"][:MAX_LOGGED_PATH],
                     status=status,
                     ms=round(seconds * 1000, 2),
                     **fields,
                 )
+
+
+def _level(status: int) -> int:
+    """500 is a bug; other 5xx are an overload or an outage; 4xx are the client's."""
+    if status < 500:
+        return logging.INFO
+    return logging.ERROR if status == 500 else logging.WARNING

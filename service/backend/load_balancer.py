@@ -1,5 +1,6 @@
 """Which of several model servers is asked next, and whether one that failed may be asked again."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +27,18 @@ class Target:
     def admit(self, version: int, words: str) -> None:
         """A look at it succeeded: whatever was wrong is over."""
         self.version, self.ejected = version, False
-        self._say(words, None)
+        self._say(words, logging.INFO)
 
     def eject(self, words: str, cause: str | None) -> None:
         """It is left out, while there are others, until a look at it succeeds."""
+        # One that has not been available yet is most likely still loading its model.
+        level = logging.INFO if self.version is None else logging.WARNING
         self.version, self.model, self.ejected = None, None, True
-        self._say(words, cause)
+        self._say(words, level, cause)
 
-    def _say(self, words: str, cause: str | None) -> None:
+    def _say(self, words: str, level: int, cause: str | None = None) -> None:
         if words != self.said:
-            logs.event("backend", backend=self.name, status=words, cause=cause)
+            logs.event("backend", level, backend=self.name, status=words, cause=cause)
         self.said = words
 
 

@@ -1,10 +1,14 @@
-"""Settings: what may be in the environment."""
+"""Settings: accepted and rejected values, and the reference generated from them."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from service.settings import PREFIX, Settings, SettingsError
+from service.settings import PREFIX, LogSettings, Settings, SettingsError
+from tests.support.project import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +51,9 @@ def test_one_backend_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
             Settings.load()
 
 
-def test_tls_needs_its_authority_and_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_tls_needs_a_ca_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DETECT_BACKEND_SERVER_NAME", "models")
-    with pytest.raises(SettingsError, match="without DETECT_BACKEND_CA_FILE there is no TLS"):
+    with pytest.raises(SettingsError, match="needs DETECT_BACKEND_CA_FILE, which enables TLS"):
         Settings.load()
     monkeypatch.setenv("DETECT_BACKEND_CA_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError) as caught:
@@ -71,3 +73,41 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change_after_they_were_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().port = 1  # type: ignore[misc]
+
+
+def test_log_settings_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECT_LOG_LEVEL", "WARNING")
+    monkeypatch.setenv("DETECT_LOG_FORMAT", "Text")
+    settings = Settings.load()
+    assert (settings.log_level, settings.log_format) == ("warning", "text")
+    assert LogSettings.load() == LogSettings(log_level="warning", log_format="text")
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for variable in ("DETECT_DEADLINE_S", "DETECT_DRAIN_S"):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(SettingsError, match=f"^{variable}='{value}': "):
+            Settings.load()
+        monkeypatch.delenv(variable)
+
+
+def test_the_reference_has_every_setting_with_default_unit_and_sentence() -> None:
+    header, separator, *rows = Settings.reference().splitlines()
+    assert (header.count("|"), separator) == (5, "|---|---|---|---|")
+    cells = {row.split("`")[1]: re.split(r" ?\| ?", row)[2:-1] for row in rows}
+    assert list(cells) == [PREFIX + name.upper() for name in Settings.model_fields]
+    assert cells["DETECT_PORT"] == ["`8000`", "", "Port to listen on; 0 picks a free one."]
+    assert cells["DETECT_DEADLINE_S"][:2] == ["`10`", "seconds"]
+    assert cells["DETECT_MAX_UPLOAD_BYTES"][:2] == ["`20971520`", "bytes"]
+    assert cells["DETECT_MAX_PIXELS"][:2] == ["`50000000`", "pixels"]
+    assert cells["DETECT_MODEL_VERSION"][0] == "unset"
+    for name, (_, _, sentence) in cells.items():
+        assert re.fullmatch(r"(gRPC|[A-Z`]).{10,}\.", sentence), f"{name} has no sentence"
+
+
+def test_the_reference_is_printed() -> None:
+    command = [sys.executable, "-m", "service.settings"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == Settings.reference()

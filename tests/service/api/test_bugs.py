@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service import logs
 from service.api.app import create_app
 from service.detection.models import Query, Result
 from service.detection.timings import Timings
@@ -53,6 +54,7 @@ def test_one_picture_of_a_batch_has_its_own_error(capfd: pytest.CaptureFixture[s
     assert error["request_id"] == response.headers["x-request-id"]
     assert "secret" not in response.text
     assert counts(metrics) == (2, 1)
+    assert logs.flush()
     lines = map(json.loads, capfd.readouterr().err.splitlines())
     (line,) = (line for line in lines if line["event"] == "picture failed")
     assert line["request_id"] == error["request_id"]

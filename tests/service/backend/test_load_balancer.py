@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from service import logs
 from service.backend.load_balancer import Backends, RetryBudget, Target
 
 
@@ -55,6 +56,7 @@ def test_what_changes_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
     target.eject("It cannot be reached.", "refused")
     assert (target.ejected, target.version) == (True, None)
     target.admit(4, "version 4 answers")
+    assert logs.flush()
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 3
     assert '"backend":"a","status":"It cannot be reached.","cause":"refused"' in lines[1]
