@@ -124,10 +124,12 @@ class Metrics:
         self.model_info = Gauge(
             "detect_model_info", "The model version in use.", ["name", "version"], registry=registry
         )
-        Info("detect_build", "Versions of the gateway and of Python.", registry=registry).info(
-            {"version": __version__, "python": platform.python_version()}
+        self.build_info = Info(
+            "detect_build", "Versions of the gateway and of Python.", registry=registry
         )
-        registry.register(DroppedLogLines())
+        self.build_info.info({"version": __version__, "python": platform.python_version()})
+        self.log_dropped = DroppedLogLines()
+        registry.register(self.log_dropped)
 
     def show_version(self, name: str, version: int | None) -> None:
         """Export the version that is AVAILABLE, or none; the previous one is removed."""
@@ -139,6 +141,9 @@ class Metrics:
 
 class DroppedLogLines(Collector):
     """Counts for the whole process, like its log."""
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        return self.collect()
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         text = "Log lines lost because standard error was full, stalled or closed."

@@ -54,22 +54,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def _generated(match: re.Match[str]) -> str:
     if match[1] == "settings":
-        return "\n".join(settings())
+        from service.settings import Settings
+
+        return Settings.reference()
     if match[1] == "metrics":
         return "\n".join(metrics())
     if match[1] == "decisions":
         return "\n".join(decisions())
     return "\n\n".join(commands(match[2]))
-
-
-def settings() -> Iterator[str]:
-    """A table of the gateway's settings."""
-    from service.settings import PREFIX, Settings
-
-    yield "| variable | default | |\n|---|---|---|"
-    for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{field.default}`"
-        yield f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |"
 
 
 def decisions() -> Iterator[str]:
@@ -90,8 +82,8 @@ def metrics() -> Iterator[str]:
         if not hasattr(instrument, "describe"):
             continue
         (family,) = instrument.describe()
-        full = family.name + ("_total" if family.type == "counter" else "")
-        labels = ", ".join(f"`{label}`" for label in instrument._labelnames)
+        full = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        labels = ", ".join(f"`{label}`" for label in getattr(instrument, "_labelnames", ()))
         yield f"| `{full}` | {family.type} | {labels} | {family.documentation} |"
 
 
