@@ -64,7 +64,8 @@ def test_every_metric_is_in_the_reference(site: Path) -> None:
     families = {family.name: family.type for family in Metrics().registry.collect()}
     ours = {name for name in families if name.startswith("detect_")}
     assert ours
-    assert names == {name + ("_total" if families[name] == "counter" else "") for name in ours}
+    suffixes = {"counter": "_total", "info": "_info"}
+    assert names == {name + suffixes.get(families[name], "") for name in ours}
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,19 @@ class GatewayProcess:
     def _port(self) -> int:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            for line in self.log("listening"):
+            for line in self._log_so_far("listening"):
                 return int(line["port"])
-            assert self.process.poll() is None, self.log()
+            assert self.process.poll() is None, self._log_so_far()
             time.sleep(0.005)
-        raise AssertionError(f"the gateway does not listen: {self.log()}")
+        raise AssertionError(f"the gateway does not listen: {self._log_so_far()}")
 
     def log(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Its log so far, whole lines only; each must be JSON."""
+        """Its log, including what it has logged but not written yet: it collects lines for 20 ms."""
+        time.sleep(0.05)
+        return self._log_so_far(event)
+
+    def _log_so_far(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Whole lines only; each must be JSON."""
         text = os.pread(self._log.fileno(), 1 << 24, 0).decode()
         lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in lines if event in (None, line["event"])]

@@ -48,6 +48,8 @@ def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere() -> None:
 
 
 def test_what_changes_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    assert logs.flush()  # the lines of other tests
+    capfd.readouterr()
     (target,) = backends(0).targets
     target.admit(3, "version 3 answers")
     target.admit(3, "version 3 answers")
