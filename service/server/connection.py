@@ -1,132 +1,265 @@
-"""What a client's connection brings: how slow, how large and how ambiguous it may be.
+"""One client connection: uvicorn's HTTP protocol, bounded in bytes and time.
 
-A head that is refused is answered here; a body that fails is told to whoever reads it.
+One request at a time: what a client pipelines waits until the response before it is sent. Malformed
+requests are answered here; a body that fails is reported to the handler that reads it.
 """
 
 import asyncio
 from http import HTTPStatus
-from itertools import chain
 from types import SimpleNamespace
+from typing import cast
 
 import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..errors import MalformedBody
+from ..errors import BODY_ERROR, DetectError, Draining, MalformedBody, SlowUpload
 from ..lifecycle import PROBE_PATHS, Lifecycle
 from ..metrics import Metrics
 from ..settings import Settings
-from . import framing
-from .conversation import Conversation
+from . import error_response, framing
+from .connection_limit import ConnectionLimit
+from .lingering import LingeringTransport
+from .receive_buffer import ReceiveBuffer
+from .stages import Stage, StageTimer
 
 MAX_HEAD_BYTES = 32 * 1024
-MAX_PIPELINED = 64  # requests sent without waiting for an answer
-PLACES_FOR_PROBES = 64  # beyond `max_connections`, so that a full gateway is seen to be alive
+MAX_BUFFERED_BYTES = 64 * 1024  # of pipelined requests, while one is being answered
 PROBES = {path.encode() for path in PROBE_PATHS}
 
 
-class Refused(Exception):
-    """Stops the parser."""
+class Connection(HttpToolsProtocol):
+    settings: Settings
+    metrics: Metrics
+    lifecycle: Lifecycle
+    limit: ConnectionLimit
 
-
-class Connection(Conversation):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._came_to_something = False
-        self._fruitless = 0  # bytes in a row that ended no head and brought no body
-        self._surplus = len(self.connections) - self.settings.max_connections
-        self._arm()
-        if self._surplus > PLACES_FOR_PROBES:
-            self._refuse_for_surplus()
-            self.transport.close()
+        self._lingering = LingeringTransport(transport, self.flow, self.settings.send_timeout_s)
+        self._received = ReceiveBuffer()
+        self._received_eof = False
+        self._body_left: int | None = None  # bytes; None if it is chunked
+        self._unproductive_bytes = 0  # consecutive ones that complete no head and yield no body
+        self._reusable = False  # by another request after this one
+        self._stage = Stage.IDLE
+        self._timer = StageTimer(
+            {
+                Stage.IDLE: (self.settings.head_timeout_s, self._lingering.hang_up),
+                Stage.HEAD: (self.settings.head_timeout_s, self._head_timed_out),
+                Stage.BODY: (self.settings.upload_timeout_s, self._upload_timed_out),
+            }
+        )
+        self._timer.enter(self._stage)
+        self.surplus = False  # whether it is one of those beyond `max_connections`
+        self.limit.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.limit.expendable.pop(self, None)
+        self._enter(Stage.DISCARD)
+        self._lingering.lost()
+
+    # --- reading ----------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf or self._leaving.begun:
-            self._leaving.discard(len(data))
+        if self._stage is Stage.DISCARD:
+            self._lingering.discard(len(data))
             return
-        self._unset_keepalive_if_required()
-        self._silent = self._came_to_something = False
+        self._received.append(data)
+        self._parse()
+
+    def _parse(self) -> None:
+        while self._received and self._is_reading():
+            if self._stage is not Stage.BODY:
+                self._parse_head()
+            elif self._body_left is None:
+                self._parse_chunks()
+            else:
+                self._read_body(self._body_left)
+        if len(self._received) > MAX_BUFFERED_BYTES:
+            self.flow.pause_reading()
+        if self._received_eof and self._is_reading():
+            self._lingering.hang_up()
+        self._timer.enter(self._stage)
+
+    def _is_reading(self) -> bool:
+        waiting = self._stage in (Stage.IDLE, Stage.HEAD, Stage.BODY)
+        return waiting and not self.flow.write_paused
+
+    def _parse_head(self) -> None:
+        self._stage = Stage.HEAD
+        piece = self._received.take_to_empty_line()
+        self._unproductive_bytes += len(piece)
+        if self._unproductive_bytes > MAX_HEAD_BYTES:
+            fault = f"The head has more than {MAX_HEAD_BYTES} bytes."
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, fault)
+            return
         try:
-            self._feed(data)
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            pass  # the offer of another protocol is ignored
         except httptools.HttpParserError as error:
-            if not self._deaf:
-                self._refuse_or_fail(HTTPStatus.BAD_REQUEST, f"is not valid HTTP/1.1 ({error})")
-        self._fruitless = 0 if self._came_to_something else self._fruitless + len(data)
-        if self._fruitless > MAX_HEAD_BYTES and not self._deaf:
-            fault = f"has more than {MAX_HEAD_BYTES} bytes around its content"
-            self._refuse_or_fail(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, fault)
-        self._arm()
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            # The parser stops before the body, which would be read as the next request.
-            # An offer of another protocol may be ignored: the request is answered as it is.
-            calls = {"on_body": self.on_body, "on_message_complete": self.on_message_complete}
-            self.parser = httptools.HttpRequestParser(SimpleNamespace(**calls))
-            self.parser.feed_data(framing.body_only(self.cycle.scope["headers"]))
-            self.parser.feed_data(data[stop.args[0] :])
-
-    # --- what the parser finds --------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        if self._deaf:
-            raise Refused
-        self._in_head = self._came_to_something = True
-        super().on_message_begin()
+            if self._stage is Stage.HEAD:
+                fault = f"The head is not valid HTTP/1.1 ({error}); this port speaks no TLS."
+                self._refuse(HTTPStatus.BAD_REQUEST, fault)
 
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        self._check_head(version)
-        super().on_headers_complete()
-        self.headers = []  # trailers go there, and nobody reads them
-        self._disarm()
-        self._in_head = False
-        self._came_to_something = True
-        self._keep_order(
-            self.cycle.keep_alive
-            and not self.lifecycle.draining
-            and self._surplus <= 0
-            and not self.parser.should_upgrade()
-        )
-
-    def _check_head(self, version: str) -> None:
-        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
-        size += len(": \r\n") * len(self.headers)
-        if size > MAX_HEAD_BYTES:
-            too_long = f"The head has {size} bytes; the limit is {MAX_HEAD_BYTES}."
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, too_long)
-        elif fault := framing.fault(version, self.headers):
+        if fault := framing.fault(self.parser.get_http_version(), self.headers):
             self._refuse(HTTPStatus.BAD_REQUEST, fault)
-        elif self._surplus > 0 and self.url.partition(b"?")[0] not in PROBES:
-            self._refuse_for_surplus()
-        elif len(self.pipeline) >= MAX_PIPELINED:
-            most = f"More than {MAX_PIPELINED} requests wait on this connection"
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"{most}; read their answers first.", 1)
-        if self._deaf:
-            raise Refused
+        elif self.surplus and self.url.partition(b"?")[0] not in PROBES:
+            self._refuse_surplus()
+        else:
+            super().on_headers_complete()
+            self._start_body()
 
-    def on_body(self, body: bytes) -> None:
-        self._came_to_something = True
-        super().on_body(body)
+    def _start_body(self) -> None:
+        self.limit.expendable.pop(self, None)
+        self._stage = Stage.BODY
+        self._unproductive_bytes = 0
+        self._reusable = self.cycle.keep_alive and not (self.lifecycle.draining or self.surplus)
+        # A response that starts before the end of the body is the last one: the rest is not read.
+        self.cycle.keep_alive = False
+        self.cycle.transport = cast(asyncio.Transport, self._lingering)
+        self._body_left = framing.body_length(self.headers)
+        if self._body_left == 0:
+            self._end_body()
+        elif self._body_left is None:
+            calls = SimpleNamespace(on_body=self.on_body, on_message_complete=self._end_body)
+            self.parser = httptools.HttpRequestParser(calls)
+            self.parser.feed_data(framing.CHUNKED_HEAD)
+
+    def _read_body(self, count: int) -> None:
+        piece = self._received.take(count)
+        self.on_body(piece)
+        self._body_left = count - len(piece)
+        if self._body_left == 0:
+            self._end_body()
+
+    def _parse_chunks(self) -> None:
+        piece = self._received.take_to_empty_line()
+        self._unproductive_bytes += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserError as error:
+            self._fail(MalformedBody(f"The body is not valid HTTP/1.1 ({error})."))
+        if self._unproductive_bytes > MAX_HEAD_BYTES and self._stage is Stage.BODY:
+            fault = f"The body has more than {MAX_HEAD_BYTES} bytes around its content."
+            self._fail(MalformedBody(fault))
+
+    def on_body(self, body: bytes | memoryview) -> None:
+        self._unproductive_bytes = 0
+        super().on_body(cast(bytes, body))
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
+        """The parser sees heads only; `_end_body` does this."""
+
+    def _end_body(self) -> None:
+        self._stage = Stage.RESPONSE
+        self._unproductive_bytes = 0
         super().on_message_complete()
-        self._disarm()
-        self._body_is_here()
+        self.cycle.keep_alive = self._reusable and not self.cycle.response_started
 
-    # --- what it is told --------------------------------------------------------------------------
+    # --- answering --------------------------------------------------------------------------------
 
-    def _refuse_or_fail(self, status: HTTPStatus, fault: str) -> None:
-        if self._body_is_due:
-            self._fail(MalformedBody(f"The body {fault}."))
-        else:
-            self._refuse(status, f"The head {fault}; this port speaks HTTP/1.1, without TLS.")
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
-    def _refuse_for_surplus(self) -> None:
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self._lingering.begun or self.transport.is_closing():
+            self.limit.expendable[self] = None
+            self._enter(Stage.DISCARD)
+            return
+        self._timer.limits[Stage.IDLE] = (self.settings.keep_alive_s, self._lingering.hang_up)
+        self._enter(Stage.IDLE)
+        self.parser = httptools.HttpRequestParser(self)
+        self.flow.resume_reading()
+        self._parse()
+
+    def _refuse(self, status: HTTPStatus, detail: str, retry_after_s: int | None = None) -> None:
+        """Answer what is no request, and end the connection."""
+        self._enter(Stage.DISCARD)
+        self.metrics.requests("unmatched", status.value).inc()
+        headers = self.server_state.default_headers
+        self.transport.write(error_response.encode(status, detail, headers, retry_after_s))
+        self._lingering.close()
+
+    def _refuse_surplus(self) -> None:
         most = f"There are more than {self.settings.max_connections} connections"
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{most}; try again later.", 1)
+
+    def give_way(self) -> None:
+        """Close now, to make room for another connection."""
+        if self._stage is not Stage.DISCARD:
+            self._refuse_surplus()
+        self.connections.discard(self)
+        self.limit.expendable.pop(self, None)
+        self.transport.close()
+
+    def _fail(self, error: DetectError) -> None:
+        """Make the handler's next read of the body raise `error`."""
+        self._enter(Stage.DISCARD)
+        self.cycle.scope["state"][BODY_ERROR] = error
+        self.cycle.message_event.set()
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self._timer.enter(stage)
+
+    def _head_timed_out(self) -> None:
+        limit = f"The head did not arrive within {self.settings.head_timeout_s:g} seconds."
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, limit)
+
+    def _upload_timed_out(self) -> None:
+        limit = f"The body did not arrive within {self.settings.upload_timeout_s:g} seconds"
+        self._fail(SlowUpload(f"{limit} of the request's head."))
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """True keeps the connection open: the client may still wait for its response."""
+        self._received_eof = self._lingering.received_eof = True
+        waiting = self._is_answering() and self._stage is not Stage.BODY
+        if waiting:
+            self._check_client(0.1)
+        return waiting
+
+    def _check_client(self, again_in_s: float) -> None:
+        """Whether it has only ended its side or is gone, which shows when something is sent to it.
+
+        A closed socket answers with a reset: the next byte cannot be sent, and the work is cancelled.
+        """
+        if self._is_answering() and not self.cycle.response_started:
+            self._lingering.write_ahead()
+            self.loop.call_later(again_in_s, self._check_client, 2 * again_in_s)
+
+    def answer_and_close(self) -> None:
+        """Announce in the response under way that it is this connection's last."""
+        self._reusable = False
+        if self._is_answering():
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        self.answer_and_close()
+        if not self._is_answering():
+            self._lingering.hang_up()
+        elif self._stage is Stage.BODY:  # half of the time left; the other half is for the response
+            self.loop.call_later(self.settings.shutdown_timeout_s / 2, self._shut_down_upload)
+
+    def _shut_down_upload(self) -> None:
+        if self._stage is Stage.BODY:
+            self._fail(Draining("This gateway is shutting down, and the body has not arrived."))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._lingering.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._lingering.unwatch()
+        self._parse()
 
 
 def protocol_factory(
@@ -134,4 +267,5 @@ def protocol_factory(
 ) -> type[Connection]:
     """uvicorn takes a class and instantiates it for every connection."""
     shared = {"settings": settings, "metrics": metrics, "lifecycle": lifecycle}
-    return type("BoundConnection", (Connection,), shared)
+    limit = ConnectionLimit(settings.max_connections)
+    return type("BoundConnection", (Connection,), {**shared, "limit": limit})

@@ -1,4 +1,4 @@
-"""An answer to what never became a request, made without the app: there is nothing to route."""
+"""Responses to malformed requests, encoded without the application: there is nothing to route."""
 
 import os
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from pydantic_core import to_json
 from ..responses import PROBLEM_MEDIA_TYPE, SECURITY_HEADERS_RAW, problem_document
 
 
-def answer(
+def encode(
     status: HTTPStatus,
     detail: str,
     headers: Iterable[tuple[bytes, bytes]],
     retry_after_s: int | None,
 ) -> bytes:
-    """The whole answer; the connection ends with it."""
+    """The whole response, which is the last one on its connection."""
     request_id = os.urandom(16).hex()
     kind = status.phrase.lower().replace(" ", "-")
     content = to_json(problem_document(request_id, status.value, kind, detail))

@@ -1,30 +1,35 @@
-"""Whether a head says without doubt where its request ends. What two readers could read in two ways
-lets a request hide in another's body. llhttp refuses most such heads; here is what it lets pass."""
+"""Where a request ends. A head that two parsers could read differently is refused: it could hide a
+request in another's body. llhttp refuses most such heads; this covers what it accepts."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
+
+# Makes a parser expect one chunked body, and nothing after it.
+CHUNKED_HEAD = b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def fault(version: str, headers: list[tuple[bytes, bytes]]) -> str | None:
-    """A sentence on what is wrong; names of `headers` are in small letters."""
+def fault(version: str, headers: Headers) -> str | None:
+    """What is wrong with a head and what to send instead, as a sentence; None if nothing is."""
     if version not in ("1.1", "1.0"):
-        return f"HTTP/{version} is not spoken here; send HTTP/1.1."
-    names = [name for name, _ in headers]
-    hosts = names.count(b"host")
-    if hosts > 1 or (version == "1.1" and not hosts):
-        return f"There are {hosts} Host headers; send one."
-    if b"transfer-encoding" in names:
-        if version == "1.0":
-            return "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or HTTP/1.1."
-        coding = dict(headers)[b"transfer-encoding"]
-        if coding.strip().lower() != b"chunked":
-            return "Of all Transfer-Encodings only 'chunked' is read; send that, or Content-Length."
+        return f"HTTP/{version} is not supported; send HTTP/1.1."
+    hosts = _values(headers, b"host")
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        return f"There are {len(hosts)} Host headers; send one."
+    codings = _values(headers, b"transfer-encoding")
+    if codings and version == "1.0":
+        return "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or HTTP/1.1."
+    if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        return "The only supported Transfer-Encoding is one 'chunked'; send that or Content-Length."
     return None
 
 
-def body_only(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A head that says of its body what `headers` say, and that nothing follows it."""
-    fields = (b"%b: %b\r\n" % (name, value) for name, value in headers if name in LENGTHS)
-    return b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n" % b"".join(fields)
+def body_length(headers: Headers) -> int | None:
+    """Bytes of the body; None if it is chunked. The head must be one that llhttp accepts."""
+    if _values(headers, b"transfer-encoding"):
+        return None
+    return int(next(iter(_values(headers, b"content-length")), 0))
 
 
-LENGTHS = (b"content-length", b"transfer-encoding")
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
