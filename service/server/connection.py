@@ -227,9 +227,9 @@ class Connection(HttpToolsProtocol):
         return waiting
 
     def _check_client(self, again_in_s: float) -> None:
-        """Whether it has only ended its side or is gone, which shows when something is sent to it.
+        """Whether it only sends no more, or is gone: that shows when something is sent to it.
 
-        A closed socket answers with a reset: the next byte cannot be sent, and the work is cancelled.
+        A closed socket replies with a reset; the next byte cannot be sent, which cancels the work.
         """
         if self._is_answering() and not self.cycle.response_started:
             self._lingering.write_ahead()

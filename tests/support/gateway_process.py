@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -71,6 +73,20 @@ class GatewayProcess:
             if line.startswith(sample + " "):
                 return float(line.rpartition(" ")[2])
         return 0.0
+
+    def requests(self, status: int, route: str = "unmatched") -> float:
+        """Requests counted so far; `unmatched` are those that the application never saw."""
+        return self.metric(f'detect_requests_total{{code="{status}",route="{route}"}}')
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def peak_mb(self) -> float:
+        """The most memory that the process has ever had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmHWM:\s+(\d+)", status)
+        assert match
+        return int(match[1]) / 1024
 
     def stop(self) -> int:
         if self.process.poll() is None:

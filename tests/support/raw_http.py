@@ -52,6 +52,20 @@ def post(*fields: str, body: bytes = b"", path: str = "/detect") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def whole(body: bytes, *fields: str, path: str = "/detect") -> bytes:
+    """A POST with its Content-Length."""
+    return post(f"Content-Length: {len(body)}", *fields, body=body, path=path)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunked(body: bytes, *fields: str) -> bytes:
+    """A POST whose body is one chunk."""
+    return post("Transfer-Encoding: chunked", *fields, body=chunk(body) + b"0\r\n\r\n")
+
+
 def answers(received: bytes) -> list[Answer]:
     found = []
     while received:
