@@ -90,9 +90,10 @@ def install(app: FastAPI) -> None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def on_bug(request: Request, error: Exception) -> Response:
-        # This response is made outside of the middleware that sets these on all others.
-        own = {"X-Request-ID": request.state.request_id, CSP: CSP_DENY_ALL, **SECURITY_HEADERS}
-        return response(document(request, error), own)
+        # This response is made outside of the middleware that sets these on all others. It is the
+        # connection's last: the error goes on to uvicorn, which then closes it.
+        own = {"X-Request-ID": request.state.request_id, CSP: CSP_DENY_ALL, "Connection": "close"}
+        return response(document(request, error), own | SECURITY_HEADERS)
 
     app.add_exception_handler(DetectError, on_detect_error)
     app.add_exception_handler(HTTPException, on_http_exception)

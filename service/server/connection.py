@@ -91,7 +91,7 @@ class Connection(HttpToolsProtocol):
         piece = self._received.take_to_empty_line()
         self._unproductive_bytes += len(piece)
         if self._unproductive_bytes > MAX_HEAD_BYTES:
-            fault = f"The head has more than {MAX_HEAD_BYTES} bytes."
+            fault = f"The request headers have more than {MAX_HEAD_BYTES} bytes."
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, fault)
             return
         try:
@@ -100,7 +100,7 @@ class Connection(HttpToolsProtocol):
             pass  # the offer of another protocol is ignored
         except httptools.HttpParserError as error:
             if self._stage is Stage.HEAD:
-                fault = f"The head is not valid HTTP/1.1 ({error}); this port speaks no TLS."
+                fault = f"The request is not valid HTTP/1.1 ({error}); TLS is not spoken here."
                 self._refuse(HTTPStatus.BAD_REQUEST, fault)
 
     def on_headers_complete(self) -> None:
@@ -209,12 +209,14 @@ class Connection(HttpToolsProtocol):
         self._timer.enter(stage)
 
     def _head_timed_out(self) -> None:
-        limit = f"The head did not arrive within {self.settings.head_timeout_s:g} seconds."
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, limit)
+        limit = f"{self.settings.head_timeout_s:g} seconds"
+        self._refuse(
+            HTTPStatus.REQUEST_TIMEOUT, f"The request headers did not arrive within {limit}."
+        )
 
     def _upload_timed_out(self) -> None:
-        limit = f"The body did not arrive within {self.settings.upload_timeout_s:g} seconds"
-        self._fail(SlowUpload(f"{limit} of the request's head."))
+        limit = f"{self.settings.upload_timeout_s:g} seconds"
+        self._fail(SlowUpload(f"The body did not arrive within {limit} of the headers."))
 
     # --- ending -----------------------------------------------------------------------------------
 

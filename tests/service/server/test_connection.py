@@ -2,10 +2,21 @@
 
 import socket
 import struct
+import threading
 import time
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.responses import Response
 
+from service.api import problems
+from service.api.middleware import ObservabilityMiddleware
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.server.connection import protocol_factory
+from service.settings import Settings
 from tests.support.fake_backend import FakeBackend
 from tests.support.gateway_process import GatewayProcess, wait_for
 from tests.support.pictures import picture
@@ -105,6 +116,30 @@ def test_an_upgrade_offer_is_ignored(
         assert [answer.status for answer in to_the_end(client)] == [200, 404]
     answers = exchange(gateway, get("/livez", *upgrade) + LAST)
     assert [answer.status for answer in answers] == [200, 404]
+
+
+def test_a_500_says_that_it_is_the_last_response_of_its_connection() -> None:
+    async def bug() -> Response:
+        raise RuntimeError("bug")
+
+    metrics = Metrics()
+    app = FastAPI(middleware=[Middleware(ObservabilityMiddleware, metrics=metrics)])
+    problems.install(app)
+    app.get("/bug")(bug)
+    protocol = protocol_factory(Settings(), metrics, Lifecycle())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=protocol, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started)
+        with socket.create_connection(server.servers[0].sockets[0].getsockname()) as client:
+            client.sendall(get("/bug") * 2)
+            (answer,) = to_the_end(client)
+    finally:
+        server.should_exit = True
+        thread.join()
+    answer.problem(500, "internal-error")
+    assert answer.headers["connection"] == "close"
 
 
 # --- clients that leave --------------------------------------------------------------------------
