@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from ..detection.models import ModelInfo, Query, Result
 
@@ -14,6 +13,11 @@ from ..detection.models import ModelInfo, Query, Result
 class Format(StrEnum):
     json = "json"
     image = "image"
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """A query parameter that is not given is absent, never null."""
+    schema |= schema.pop("anyOf")[0]
 
 
 class BatchQuery(BaseModel):
@@ -36,10 +40,11 @@ class BatchQuery(BaseModel):
 
 class DetectQuery(BatchQuery):
     format: Annotated[
-        Format | SkipJsonSchema[None],
+        Format | None,
         Field(
             description="`json`, or `image` for the picture with boxes drawn, as JPEG. Default:"
-            " `json`, unless the Accept header prefers `image/jpeg`."
+            " `json`, unless the Accept header prefers `image/jpeg`.",
+            json_schema_extra=_without_null,
         ),
     ] = None
 
