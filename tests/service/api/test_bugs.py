@@ -9,7 +9,7 @@ import pytest
 
 from service import logs
 from service.api.app import create_app
-from service.detection.models import Query, Result
+from service.detection.models import ModelInfo, Query, Result
 from service.detection.timings import Timings
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -19,6 +19,9 @@ GOOD, BAD = b"good picture", b"picture that meets a bug"
 
 
 class Detector:
+    def models(self) -> list[ModelInfo]:
+        return []
+
     async def detect(self, data: bytes, query: Query, until: float, timings: Timings) -> Result:
         if data == BAD:
             raise ZeroDivisionError("secret words")
