@@ -1,4 +1,4 @@
-"""How a model server is connected to: gRPC's options, and TLS where it is asked for."""
+"""The gRPC channel to a model server: connection options, and TLS if it is configured."""
 
 import json
 from pathlib import Path
@@ -9,29 +9,31 @@ from ..settings import Settings
 
 MIB = 1024 * 1024
 OPTIONS = [
-    # A picture is limited at the edge, so sending is not limited again; an answer is some kilobytes
-    # of boxes, and one of megabytes is another model's raw tensors.
+    # Uploads are limited by the API, so sending is unlimited here. A detector's response has a few
+    # kilobytes; one of megabytes comes from a model that returns raw tensors.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 1 * MIB),
-    # A server that comes back is found within a second, not within gRPC's two minutes. The "min" is
-    # how long one attempt may take, handshake included.
+    # Reconnect to a restarted server within a second; gRPC's default is two minutes. The "min" is
+    # the timeout of one attempt, handshake included.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A machine that vanished is noticed while a call waits for it. Servers punish pings on idle
-    # connections, so there are none.
+    # Detect a host that vanished during a call. No pings on idle connections: servers close the
+    # connections of clients that send too many.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
-    # A name is resolved anew when a connection is lost; not 30 s later.
+    # Resolve the name again as soon as a connection is lost; the default waits 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # We retry ourselves: it knows no other target, and its bookkeeping is 5 % of a call's CPU.
+    # Retries are made in client.py, which knows the other servers; gRPC's own cost 5 % of a call's
+    # CPU.
     ("grpc.enable_retries", 0),
 ]
 
 
-def channel(name: str, settings: Settings) -> grpc.aio.Channel:
+def open_channel(name: str, settings: Settings) -> grpc.aio.Channel:
+    """A channel to the gRPC target `name`; it connects at the first call."""
     if settings.backend_ca_file is None:
         return grpc.aio.insecure_channel(name, options=OPTIONS)
     ca, cert, key = (

@@ -1,4 +1,4 @@
-"""One picture's request to the model server and its answer: contract 2 as bytes and numbers."""
+"""Encodes one picture as a PredictRequest; decodes the PredictResponse into a Prediction."""
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -11,19 +11,19 @@ from ..detection.models import Prediction
 from ..errors import BackendFailed
 from . import messages as m
 
-NOT_OURS = "The model does not have a detector's signature; export it with `make model`."
-NOT_NUMBERS = "The model's boxes or scores are not numbers; try another version of it."
+WRONG_SIGNATURE = "The model does not have a detector's signature; export it with `make model`."
+NOT_A_NUMBER = "The model returned boxes or scores that are not numbers; use another version of it."
 
 
-def request_maker(spec: m.ModelSpec) -> Callable[[bytes], bytes]:
-    """A function from a picture to the serialised PredictRequest that asks `spec` for it.
+def request_encoder(spec: m.ModelSpec) -> Callable[[bytes], bytes]:
+    """Returns a function that encodes a picture as a serialised PredictRequest to `spec`.
 
-    All but the picture and four lengths is always the same, so a request is one join; through the
-    message classes the picture would be copied three times.
+    Everything but the picture and four lengths is constant, so a request is a single join; the
+    protobuf classes would copy the picture three times.
     """
 
     def field(number: int, length: int) -> bytes:
-        return _varint(number << 3 | 2) + _varint(length)  # a length-delimited field's head
+        return _varint(number << 3 | 2) + _varint(length)  # tag and length
 
     model = m.PredictRequest(model_spec=spec).SerializeToString()
     tensor = m.TensorProto(dtype=m.DT_STRING)
@@ -48,34 +48,36 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def of_response(data: bytes) -> Prediction:
-    """Raises BackendFailed where the outputs are not those of one picture, or no numbers.
+def decode_response(data: bytes) -> Prediction:
+    """Decodes a serialised PredictResponse for one picture.
 
-    An infinite side is one beyond the picture and is clipped like any other; NaN is nowhere.
+    Raises BackendFailed if the outputs do not match the signature or contain NaN. Infinite
+    coordinates are valid: they lie outside the picture and are clipped later.
     """
     try:
         response = m.PredictResponse.FromString(data)
     except DecodeError as error:
-        raise BackendFailed(NOT_OURS) from error
+        raise BackendFailed(WRONG_SIGNATURE) from error
     outputs = response.outputs
     counts = _ints(outputs["num_detections"])
     boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
     classes, labels = _ints(outputs["classes"]), strings(outputs["labels"])
     count = counts[0] if len(counts) == 1 else -1
     if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:
-        raise BackendFailed(NOT_OURS)
+        raise BackendFailed(WRONG_SIGNATURE)
     if _any_nan(boxes[: 4 * count]) or not all(0 <= score <= 1 for score in scores[:count]):
-        raise BackendFailed(NOT_NUMBERS)
+        raise BackendFailed(NOT_A_NUMBER)
     return Prediction(response.model_spec.version.value, count, boxes, scores, classes, labels)
 
 
 def _any_nan(numbers: Sequence[float]) -> bool:
-    """The sum is quick to say no; where infinities cancel each other it is NaN too."""
+    """The sum is a fast check; infinities of both signs also sum to NaN, hence the second one."""
     return isnan(sum(numbers)) and any(map(isnan, numbers))
 
 
 def _floats(tensor: m.TensorProto) -> Sequence[float]:
-    """Its numbers, flat: TF Serving sends typed fields, or raw bytes where it is told to."""
+    """The tensor's values, flat. TensorFlow Serving sends typed fields by default, raw bytes with
+    --enable_serialization_as_tensor_content."""
     content = _content(tensor, m.DT_FLOAT)
     return memoryview(content).cast("f") if content else cast(Sequence[float], tensor.float_val)
 
@@ -86,15 +88,15 @@ def _ints(tensor: m.TensorProto) -> Sequence[int]:
 
 
 def _content(tensor: m.TensorProto, dtype: int) -> bytes:
-    """Raw bytes of four each; typed fields have no other type's numbers, but bytes tell nothing."""
+    """Raw values of four bytes each. The dtype is checked because raw bytes do not show theirs."""
     content: bytes = tensor.tensor_content
     if content and (tensor.dtype != dtype or len(content) % 4):
-        raise BackendFailed(NOT_OURS)
+        raise BackendFailed(WRONG_SIGNATURE)
     return content
 
 
 def strings(tensor: m.TensorProto) -> Sequence[bytes]:
-    """As bytes, strings come as all lengths (varints) and then all characters."""
+    """The tensor's strings. Raw content holds all lengths as varints, then all characters."""
     content: bytes = tensor.tensor_content
     if not content:
         return cast(Sequence[bytes], tensor.string_val)
@@ -108,6 +110,6 @@ def strings(tensor: m.TensorProto) -> Sequence[bytes]:
         lengths.append(length)
         at += 1
     if at + sum(lengths) != len(content):
-        raise BackendFailed(NOT_OURS)
+        raise BackendFailed(WRONG_SIGNATURE)
     ends = list(accumulate(lengths, initial=at))
     return [content[begin:end] for begin, end in pairwise(ends)]

@@ -1,6 +1,7 @@
-"""Which of several model servers is asked next, and whether one that failed may be asked again."""
+"""Load balancing: chooses the model server for a call, ejects failing ones, bounds retries."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,12 @@ from .. import logs
 from ..detection.models import ModelInfo
 
 CALLS_PER_RETRY = 10
+BUSY_LOG_INTERVAL_S = 60
 
 
 @dataclass(eq=False, slots=True)
 class Target:
-    """One gRPC target and the two methods asked there. `version`: what its last look found."""
+    """A gRPC target and its two methods. `version` and `model`: from its last health check."""
 
     name: str
     predict: Any
@@ -22,36 +24,53 @@ class Target:
     ejected: bool = False
     version: int | None = None
     model: ModelInfo | None = None
-    said: str = ""
+    last_status: str = ""
+    busy_logged_at: float = float("-inf")  # time.monotonic()
 
-    def admit(self, version: int, words: str) -> None:
-        """A look at it succeeded: whatever was wrong is over."""
+    def admit(self, version: int, status: str) -> None:
+        """Its health check succeeded."""
         self.version, self.ejected = version, False
-        self._say(words, logging.INFO)
+        self._log(status, logging.INFO)
 
-    def eject(self, words: str, cause: str | None) -> None:
-        """It is left out, while there are others, until a look at it succeeds."""
+    def eject(self, status: str, cause: str | None) -> None:
+        """Skip it, as long as there are others, until its health check succeeds."""
         # One that has not been available yet is most likely still loading its model.
         level = logging.INFO if self.version is None else logging.WARNING
         self.version, self.model, self.ejected = None, None, True
-        self._say(words, level, cause)
+        self._log(status, level, cause)
 
-    def _say(self, words: str, level: int, cause: str | None = None) -> None:
-        if words != self.said:
-            logs.event("backend", level, backend=self.name, status=words, cause=cause)
-        self.said = words
+    def out_of_threads(self, cause: str | None) -> None:
+        """It refused a call for want of gRPC threads: alive, so it stays. Logged once a minute."""
+        now = time.monotonic()
+        if now - self.busy_logged_at >= BUSY_LOG_INTERVAL_S:
+            self.busy_logged_at = now
+            logs.event(
+                "backend out of threads",
+                logging.WARNING,
+                backend=self.name,
+                status="Start the model server with a higher --grpc_max_threads: at least"
+                " gateways x (DETECT_MAX_IN_FLIGHT + 1) + 1.",
+                cause=cause,
+            )
+
+    def _log(self, status: str, level: int, cause: str | None = None) -> None:
+        if status != self.last_status:
+            logs.event("backend", level, backend=self.name, status=status, cause=cause)
+        self.last_status = status
 
 
 class Backends:
-    """All targets, in their order."""
+    """The targets, in the order of the setting."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = list(targets)
         self._turn = 0
 
     def choose(self, other_than: Target | None = None) -> Target:
-        """The least busy that is not ejected; of equals each in turn. Where all are ejected, or it
-        is the only one, the least bad: refusing without having asked would be an outage of our own.
+        """The least-loaded target that is not ejected; round-robin among equals.
+
+        If all are ejected, or there is only one, the least-loaded is used all the same: rejecting
+        requests without trying would turn a failed health check into an outage.
         """
         self._turn = (self._turn + 1) % len(self.targets)
         from_turn = self.targets[self._turn :] + self.targets[: self._turn]
@@ -59,8 +78,8 @@ class Backends:
 
 
 class RetryBudget:
-    """At most one retry for ten calls, and a burst: what one dying server takes with it is asked
-    elsewhere, and an outage of all is not made twice as heavy."""
+    """At most one retry for every ten calls, plus a burst: enough to move one failing server's
+    calls elsewhere, without doubling the load when all of them fail."""
 
     def __init__(self, burst: int) -> None:
         self._most = burst * CALLS_PER_RETRY
@@ -70,7 +89,7 @@ class RetryBudget:
         self._calls = min(self._calls + 1, self._most)
 
     def retry(self) -> bool:
-        """Whether one may be made; then it is spent."""
+        """Spends one retry; False if there is none left."""
         if self._calls < CALLS_PER_RETRY:
             return False
         self._calls -= CALLS_PER_RETRY

@@ -1,9 +1,9 @@
-"""TensorFlow Serving's protobuf messages, without the TensorFlow runtime.
+"""TensorFlow Serving's protobuf message classes, imported without loading the TensorFlow runtime.
 
-`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`, and importing those the usual
-way runs `tensorflow/__init__.py`: 2 s and 500 MB for a few message classes. While they are imported
-here, `tensorflow` is a bare package that only knows its folder; afterwards it is forgotten again,
-so that whoever needs the real one in the same process (the tests) gets it.
+`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`, which normally runs
+`tensorflow/__init__.py`: 2 s and 500 MB for a few message classes. During the import below,
+`tensorflow` is an empty package that only has a path. It is removed afterwards, so that other code
+in the same process (the tests) can import the real one.
 """
 
 import importlib.util

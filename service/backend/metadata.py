@@ -1,4 +1,4 @@
-"""What a model version says of itself: the signature `metadata` that `yolov4 export` writes.
+"""Reads a model version's labels and properties from the signature `metadata` of `yolov4 export`.
 
 rows         string [N]     anything, one for each row of the outputs
 class_names  string [N, C]  the labels, by class id
@@ -19,15 +19,16 @@ from . import messages as m
 from .codec import strings
 
 SIGNATURE = "metadata"
-# What decoding an answer of another kind raises.
+# Raised when the outputs are not those of the metadata signature.
 INVALID = (DecodeError, BackendFailed, AttributeError, LookupError, TypeError, ValueError)
-# The server could not run the call now. Every other failure is the answer: there is no such
-# signature, as in models that were exported by something else.
+# The server could not run the call now. Any other failure means that the model has no such
+# signature: it was exported by another program.
 TRANSIENT = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.CANCELLED}
 
 
 async def fetch(predict: Any, name: str, version: int, timeout_s: float) -> ModelInfo | None:
-    """Asks through `predict`, a Predict method of bytes to bytes. None: ask again later."""
+    """Calls `predict`, a Predict method from bytes to bytes. Returns None if it is to be repeated
+    later."""
     spec = m.ModelSpec(name=name, signature_name=SIGNATURE)
     spec.version.value = version
     request = m.PredictRequest(model_spec=spec)

@@ -1,13 +1,13 @@
-"""What a failed gRPC call is to the caller: one table of status codes."""
+"""Translates failed gRPC calls into the gateway's errors: one table of status codes."""
 
 import grpc
 from grpc import StatusCode as Code
 
 from ..errors import BackendFailed, BadPicture, DeadlineExceeded, DetectError, Full, NoBackend
-from .codec import NOT_OURS
+from .codec import WRONG_SIGNATURE
 
-# Every gRPC code, as the caller's trouble and a sentence for them. What the server itself said goes
-# to the log: it names nodes of the graph.
+# Error and message for the client, by gRPC status code. The server's own message is only logged:
+# it names nodes of the graph.
 ERRORS: dict[Code, tuple[type[DetectError], str]] = {
     Code.INVALID_ARGUMENT: (BadPicture, "The picture's data is damaged or ends early."),
     Code.NOT_FOUND: (NoBackend, "The model server does not serve this model or version."),
@@ -30,29 +30,47 @@ ERRORS: dict[Code, tuple[type[DetectError], str]] = {
     Code.ALREADY_EXISTS: (BackendFailed, "The model server failed."),
 }
 
-# Where the code alone misleads: a sign in the server's words, and what it means.
-ROOMLESS = (Full, ERRORS[Code.RESOURCE_EXHAUSTED][1])
-SIGNS: list[tuple[Code, str, tuple[type[DetectError], str]]] = [
-    # The operator's model, reported as the caller's mistake (predict_util.cc, direct_session.cc).
-    (Code.INVALID_ARGUMENT, "signature", (BackendFailed, NOT_OURS)),
-    (Code.INVALID_ARGUMENT, "input alias", (BackendFailed, NOT_OURS)),
-    (Code.INVALID_ARGUMENT, "expects arg", (BackendFailed, NOT_OURS)),
-    # Alive and busy (shared_batch_scheduler.h): neither to be left out nor to be asked again.
-    (Code.UNAVAILABLE, "queue to which this task was submitted", ROOMLESS),
-    # Said by gRPC on this side, of an answer that no detector gives.
-    (Code.RESOURCE_EXHAUSTED, "received message larger than max", (BackendFailed, NOT_OURS)),
+# gRPC's words when a call would exceed the server's --grpc_max_threads (server_builder.cc). It is
+# refused before any work is done.
+OUT_OF_THREADS = "threadpool exhausted"
+
+# Where the status code alone misleads: a part of the server's message, and the error it means.
+MESSAGE_OVERRIDES: list[tuple[Code, str, tuple[type[DetectError], str]]] = [
+    # A wrong model, reported as if the request were wrong (predict_util.cc, direct_session.cc).
+    (Code.INVALID_ARGUMENT, "signature", (BackendFailed, WRONG_SIGNATURE)),
+    (Code.INVALID_ARGUMENT, "input alias", (BackendFailed, WRONG_SIGNATURE)),
+    (Code.INVALID_ARGUMENT, "expects arg", (BackendFailed, WRONG_SIGNATURE)),
+    # Alive and busy (shared_batch_scheduler.h): neither ejected nor retried.
+    (
+        Code.UNAVAILABLE,
+        "queue to which this task was submitted",
+        ERRORS[Code.RESOURCE_EXHAUSTED],
+    ),
+    (
+        Code.RESOURCE_EXHAUSTED,
+        OUT_OF_THREADS,
+        (Full, "The model server has no free gRPC thread for another request."),
+    ),
+    # gRPC's client side: the response is larger than any detector's.
+    (Code.RESOURCE_EXHAUSTED, "received message larger than max", (BackendFailed, WRONG_SIGNATURE)),
 ]
 
 
-def translated(error: grpc.aio.AioRpcError) -> DetectError:
-    """The caller's view of a failed call."""
+def translate(error: grpc.aio.AioRpcError) -> DetectError:
+    """The error to show to the client for a failed call."""
     code = error.code()
-    words = (error.details() or "").lower()
-    signs = (meant for of, sign, meant in SIGNS if of is code and sign in words)
-    kind, sentence = next(signs, ERRORS[code])
+    message = (error.details() or "").lower()
+    overrides = (meant for of, part, meant in MESSAGE_OVERRIDES if of is code and part in message)
+    kind, sentence = next(overrides, ERRORS[code])
     return kind(sentence)
 
 
-def unreachable(error: grpc.aio.AioRpcError) -> bool:
-    """Whether its server was not there: another may be, or the same a little later."""
-    return error.code() is Code.UNAVAILABLE and isinstance(translated(error), NoBackend)
+def is_unreachable(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the server did not receive the call, so that another server may answer it."""
+    return error.code() is Code.UNAVAILABLE and isinstance(translate(error), NoBackend)
+
+
+def is_out_of_threads(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the server refused the call because all of its gRPC threads are in use."""
+    message = (error.details() or "").lower()
+    return error.code() is Code.RESOURCE_EXHAUSTED and OUT_OF_THREADS in message

@@ -31,7 +31,7 @@ class BackendProcess:
     def start(self) -> None:
         arguments = [self.host, str(self.port), str(self.delay_s)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.backend_process", *arguments],
+            [sys.executable, "-m", "tests.support.backend_process", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )

@@ -69,6 +69,7 @@ class FakeBackend:
     credentials: grpc.ServerCredentials | None = None
     pictures: list[bytes] = field(default_factory=list)
     budgets_s: list[float] = field(default_factory=list)  # each call's time left, as it came
+    status_refusal: "Refuse | None" = None  # what GetModelStatus is refused with
     cancelled: int = 0  # calls that ended before their answer
 
     def __enter__(self) -> "FakeBackend":
@@ -148,6 +149,8 @@ class FakeBackend:
 
     def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
         time.sleep(self.status_delay_s)
+        if self.status_refusal:
+            context.abort(self.status_refusal.code, self.status_refusal.details)
         response = m.GetModelStatusResponse()
         response.model_version_status.add(version=self.version, state=self.state)
         return response

@@ -1,4 +1,4 @@
-"""The model servers' answers and refusals, over real channels."""
+"""The client of the model servers: responses, errors, retries and health checks, over real gRPC."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service import errors
+from service import errors, logs
 from service.backend import messages as m
 from service.backend.client import TFServing
 from service.backend.status_codes import ERRORS
@@ -37,9 +37,9 @@ def call(
 
 
 def predict(backend: str, timeout_s: float = 5) -> Prediction:
-    found, _ = call(backend, lambda serving: serving.predict(b"jpeg", timeout_s))
-    assert isinstance(found, Prediction)
-    return found
+    prediction, _ = call(backend, lambda serving: serving.predict(b"jpeg", timeout_s))
+    assert isinstance(prediction, Prediction)
+    return prediction
 
 
 def refuses(code: grpc.StatusCode, words: str = "words of the backend") -> Callable[[bytes], Any]:
@@ -50,7 +50,7 @@ def refuses(code: grpc.StatusCode, words: str = "words of the backend") -> Calla
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_both_ways_a_server_may_send_numbers(raw: bool) -> None:
+def test_typed_fields_and_raw_bytes_decode_alike(raw: bool) -> None:
     with FakeBackend(reply=lambda _: answer([DOG, CAT], raw=raw)) as backend:
         found = predict(backend.target)
         assert backend.pictures == [b"jpeg"]
@@ -62,7 +62,7 @@ def test_both_ways_a_server_may_send_numbers(raw: bool) -> None:
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_each_code_becomes_its_error_and_the_servers_words_stay_its_cause(
+def test_each_status_code_becomes_its_error_with_the_servers_message_as_cause(
     code: grpc.StatusCode,
 ) -> None:
     kind, sentence = ERRORS[code]
@@ -72,7 +72,7 @@ def test_each_code_becomes_its_error_and_the_servers_words_stay_its_cause(
     assert caught.value.__cause__.details() == "words of the backend"  # type: ignore[union-attr]
 
 
-def test_nobody_there_is_said_at_once() -> None:
+def test_unreachable_server_fails_immediately() -> None:
     with pytest.raises(errors.NoBackend, match="cannot be reached"):
         predict("127.0.0.1:1")
 
@@ -98,7 +98,7 @@ def test_version_is_the_newest_available_one() -> None:
             call(backend.target, lambda s: s.version(5))
 
 
-def test_what_is_no_status_is_said_and_not_fallen_over() -> None:
+def test_unknown_state_and_invalid_status_are_reported() -> None:
     with FakeBackend() as backend:
         backend.state = 99  # of a later TensorFlow Serving
         with pytest.raises(errors.NoBackend, match=r"AVAILABLE \(3: 99\)"):
@@ -108,7 +108,7 @@ def test_what_is_no_status_is_said_and_not_fallen_over() -> None:
             call(backend.target, lambda s: s.version(5))
 
 
-def test_the_least_busy_of_several_is_asked() -> None:
+def test_calls_go_to_the_least_loaded_server() -> None:
     with FakeBackend(delay_s=1) as slow, FakeBackend(delay_s=0.01) as quick:
 
         async def many(serving: TFServing) -> None:
@@ -124,7 +124,7 @@ def test_the_least_busy_of_several_is_asked() -> None:
         assert quick.pictures == [b"first"] * 2 + [b"then"] * 10
 
 
-def test_a_target_that_cannot_be_reached_is_left_out_until_a_look_at_it_succeeds() -> None:
+def test_unreachable_target_is_ejected_until_its_health_check_succeeds() -> None:
     port = free_port()
     with FakeBackend() as here:
 
@@ -147,7 +147,7 @@ def test_a_target_that_cannot_be_reached_is_left_out_until_a_look_at_it_succeeds
     assert registry.get_sample_value(RETRIES) == 1  # only the first call went there
 
 
-def test_a_call_that_another_can_answer_is_made_there_once() -> None:
+def test_call_to_an_unreachable_server_is_retried_at_another() -> None:
     with FakeBackend(reply=refuses(grpc.StatusCode.UNAVAILABLE)) as gone, FakeBackend() as here:
         _, registry = call(f"{gone.target},{here.target}", lambda s: twice(s))
         assert (len(gone.pictures), len(here.pictures)) == (1, 2)
@@ -159,7 +159,7 @@ async def twice(serving: TFServing) -> None:
     await serving.predict(b"", 5)
 
 
-def test_the_only_target_is_asked_again_a_little_later() -> None:
+def test_the_only_target_is_retried_after_a_delay() -> None:
     def first_refuses(picture: bytes) -> Any:
         if len(backend.pictures) == 1:
             raise Refuse(grpc.StatusCode.UNAVAILABLE)
@@ -185,7 +185,7 @@ def test_the_only_target_is_asked_again_a_little_later() -> None:
         ),
     ],
 )
-def test_whoever_answered_is_not_asked_again_nor_left_out(
+def test_server_that_answered_is_neither_retried_nor_ejected(
     code: grpc.StatusCode, words: str
 ) -> None:
     async def once(serving: TFServing) -> None:
@@ -199,7 +199,7 @@ def test_whoever_answered_is_not_asked_again_nor_left_out(
         assert ejected == registry.get_sample_value(RETRIES) == 0
 
 
-def test_no_time_left_no_retry() -> None:
+def test_no_retry_after_the_deadline() -> None:
     async def late(serving: TFServing) -> None:
         with pytest.raises(errors.NoBackend):
             await serving.predict(b"", 0.04)  # the pause alone takes longer
@@ -208,7 +208,7 @@ def test_no_time_left_no_retry() -> None:
     assert registry.get_sample_value(RETRIES) == 0
 
 
-def test_an_outage_is_not_doubled() -> None:
+def test_retry_budget_bounds_the_calls_of_an_outage() -> None:
     async def outage(serving: TFServing) -> None:
         for _ in range(100):
             with pytest.raises(errors.NoBackend):
@@ -224,7 +224,7 @@ def test_an_outage_is_not_doubled() -> None:
     assert retries == 13  # a burst of 4, and one for every ten calls thereafter
 
 
-def test_one_that_is_available_is_enough_to_be_ready_and_does_not_wait_for_the_others() -> None:
+def test_one_available_server_is_enough_for_readiness() -> None:
     with FakeBackend() as good, FakeBackend() as loading, FakeBackend(status_delay_s=2) as slow:
         loading.state = m.ModelVersionStatus.LOADING
         three = f"{loading.target},{slow.target},{good.target}"
@@ -244,7 +244,7 @@ def test_one_that_is_available_is_enough_to_be_ready_and_does_not_wait_for_the_o
             call(three, lambda serving: serving.version(1))
 
 
-def test_all_out_are_asked_all_the_same() -> None:
+def test_ejected_servers_are_called_if_there_is_no_other() -> None:
     loading = m.ModelVersionStatus.LOADING
     with FakeBackend(state=loading) as one, FakeBackend(state=loading) as two:
 
@@ -256,3 +256,76 @@ def test_all_out_are_asked_all_the_same() -> None:
 
         call(f"{one.target},{two.target}", anyway)
         assert (len(one.pictures), len(two.pictures)) == (1, 1)
+
+
+THREADS = refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+
+
+def test_call_refused_for_want_of_threads_is_retried_at_another_server() -> None:
+    with FakeBackend(reply=THREADS) as busy, FakeBackend() as idle:
+        _, registry = call(f"{idle.target},{busy.target}", twice)
+        assert (len(busy.pictures), len(idle.pictures)) == (2, 2)  # still in turn: it is alive
+        ejected = registry.get_sample_value("detect_backend_ejected", {"backend": busy.target})
+    assert (registry.get_sample_value(RETRIES), ejected) == (2, 0)
+
+
+def test_call_refused_for_want_of_threads_is_full_if_there_is_no_other_server(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async def refused(serving: TFServing) -> None:
+        for _ in range(3):
+            with pytest.raises(errors.Full, match="no free gRPC thread"):
+                await serving.predict(b"", 5)
+
+    with FakeBackend(reply=THREADS) as busy:
+        _, registry = call(busy.target, refused)
+        assert len(busy.pictures) == 3
+    assert registry.get_sample_value(RETRIES) == 0
+    assert logs.flush()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "grpc_max_threads" in line]
+    assert len(lines) == 1  # not one for each call
+    assert '"level":"warning"' in lines[0]
+    assert "Server Threadpool Exhausted" in lines[0]
+
+
+def test_ejected_server_gets_no_retry_of_a_call_refused_for_want_of_threads() -> None:
+    loading = m.ModelVersionStatus.LOADING
+    with FakeBackend(reply=THREADS) as busy, FakeBackend(state=loading) as other:
+
+        async def refused(serving: TFServing) -> None:
+            await serving.version(5)
+            await asyncio.sleep(0.2)  # the other health check ends
+            with pytest.raises(errors.Full):
+                await serving.predict(b"", 5)
+
+        call(f"{other.target},{busy.target}", refused)
+        assert (len(busy.pictures), len(other.pictures)) == (1, 0)
+
+
+def test_health_check_refused_for_want_of_threads_keeps_the_last_result(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with FakeBackend() as backend:
+
+        async def check(serving: TFServing) -> None:
+            backend.status_refusal = Refuse(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
+            )
+            with pytest.raises(errors.Full):  # nothing is known of it yet
+                await serving.version(5)
+            backend.status_refusal = None
+            assert await serving.version(5) == 3
+            backend.status_refusal = Refuse(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
+            )
+            for _ in range(3):
+                assert await serving.version(5) == 3
+            backend.status_refusal = Refuse(grpc.StatusCode.UNAVAILABLE)
+            with pytest.raises(errors.NoBackend):
+                await serving.version(5)
+
+        _, registry = call(backend.target, check)
+        ejected = registry.get_sample_value("detect_backend_ejected", {"backend": backend.target})
+    assert ejected == 1  # by the last one only
+    assert logs.flush()
+    assert capfd.readouterr().err.count("grpc_max_threads") == 1

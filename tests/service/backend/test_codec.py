@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.backend import messages as m
-from service.backend.codec import of_response, request_maker, strings
+from service.backend.codec import decode_response, request_encoder, strings
 from service.errors import BackendFailed
 from tests.support.fake_backend import DOG, Row, answer
 
@@ -64,12 +64,12 @@ def _set(name: str, values: str, at: int, value: float) -> Any:
 )
 def test_an_answer_that_is_not_detections_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(BackendFailed, match="make model"):
-        of_response(make().SerializeToString())
+        decode_response(make().SerializeToString())
 
 
 def test_bytes_that_are_no_answer_are_refused() -> None:
     with pytest.raises(BackendFailed, match="make model"):
-        of_response(b"\xff\xff")
+        decode_response(b"\xff\xff")
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -86,14 +86,14 @@ def test_bytes_that_are_no_answer_are_refused() -> None:
 )
 def test_what_is_no_number_or_no_score_is_refused(row: Row, raw: bool) -> None:
     with pytest.raises(BackendFailed, match="not numbers"):
-        of_response(answer([DOG, row], raw=raw).SerializeToString())
+        decode_response(answer([DOG, row], raw=raw).SerializeToString())
 
 
 def test_a_side_infinitely_far_is_a_side_and_what_does_not_count_is_not_looked_at() -> None:
     response = answer([("dog", 16, 0.5, (-inf, -inf, inf, inf))])
     response.outputs["scores"].float_val[1] = nan
     response.outputs["boxes"].float_val[4] = nan
-    found = of_response(response.SerializeToString())
+    found = decode_response(response.SerializeToString())
     assert (found.count, list(found.boxes[:4])) == (1, [-inf, -inf, inf, inf])
 
 
@@ -104,7 +104,7 @@ def test_a_request_is_what_the_message_classes_make(size: int, version: int | No
     spec = m.ModelSpec(name="yolov4", signature_name="serving_default")
     if version:
         spec.version.value = version
-    request = m.PredictRequest.FromString(request_maker(spec)(picture))
+    request = m.PredictRequest.FromString(request_encoder(spec)(picture))
     expected = m.PredictRequest(model_spec=spec)
     tensor = expected.inputs["image"]
     tensor.dtype = m.DT_STRING

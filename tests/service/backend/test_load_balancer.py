@@ -21,22 +21,22 @@ def chosen(of: Backends, times: int) -> Counter[str]:
     return Counter(of.choose().name for _ in range(times))
 
 
-def test_equals_are_asked_in_turn() -> None:
+def test_equals_are_chosen_round_robin() -> None:
     assert chosen(backends(0, 0, 0), 9) == {"a": 3, "b": 3, "c": 3}
     assert chosen(backends(5, 2, 2), 8)["a"] == 0
 
 
-def test_the_least_busy_is_asked() -> None:
+def test_the_least_loaded_is_chosen() -> None:
     assert chosen(backends(2, 1, 3), 5) == {"b": 5}
 
 
-def test_the_ejected_are_left_out_while_there_are_others() -> None:
+def test_ejected_targets_are_skipped_while_there_are_others() -> None:
     assert chosen(backends(0, 9, 0, ejected="ac"), 5) == {"b": 5}
     assert chosen(backends(3, 9, 1, ejected="abc"), 5) == {"c": 5}
     assert chosen(backends(7, ejected="a"), 2) == {"a": 2}
 
 
-def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere() -> None:
+def test_a_retry_goes_to_another_target_if_there_is_one() -> None:
     one = backends(0, 9)
     a, b = one.targets
     assert one.choose(a) is b
@@ -47,7 +47,7 @@ def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere() -> None:
     assert (alone := backends(0)).choose(alone.targets[0]) is alone.targets[0]
 
 
-def test_what_changes_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_change_is_logged_once(capfd: pytest.CaptureFixture[str]) -> None:
     assert logs.flush()  # the lines of other tests
     capfd.readouterr()
     (target,) = backends(0).targets

@@ -1,12 +1,13 @@
-"""The table of gRPC codes, and where the words say more than the code."""
+"""The table of gRPC status codes, and the messages that override it."""
 
 import grpc
 import pytest
 from grpc import StatusCode as Code
 
 from service import errors
-from service.backend.status_codes import ERRORS, translated, unreachable
+from service.backend.status_codes import ERRORS, is_out_of_threads, is_unreachable, translate
 
+THREADS = "Server Threadpool Exhausted"
 FULL = "The batch scheduling queue to which this task was submitted is full; currently 8 batches"
 
 
@@ -14,7 +15,7 @@ def failure(code: Code, words: str) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), words)
 
 
-def test_the_table_of_codes_is_total() -> None:
+def test_every_status_code_has_an_error() -> None:
     assert set(ERRORS) == set(Code) - {Code.OK}
 
 
@@ -30,6 +31,7 @@ def test_the_table_of_codes_is_total() -> None:
             )
         ),
         (Code.UNAVAILABLE, FULL, errors.Full, "no room"),
+        (Code.RESOURCE_EXHAUSTED, THREADS, errors.Full, "no free gRPC thread"),
         (
             Code.RESOURCE_EXHAUSTED,
             "CLIENT: Received message larger than max (2000000 vs. 1048576)",
@@ -38,16 +40,18 @@ def test_the_table_of_codes_is_total() -> None:
         ),
     ],
 )
-def test_the_words_say_more(
+def test_message_overrides(
     code: Code, words: str, kind: type[errors.DetectError], says: str
 ) -> None:
-    trouble = translated(failure(code, words))
+    trouble = translate(failure(code, words))
     assert type(trouble) is kind
     assert says in str(trouble)
-    assert type(translated(failure(code, "other words"))) is ERRORS[code][0]
+    assert type(translate(failure(code, "other words"))) is ERRORS[code][0]
 
 
 @pytest.mark.parametrize("code", ERRORS)
-def test_only_unavailable_is_unreachable_and_not_one_that_is_full(code: Code) -> None:
-    assert unreachable(failure(code, "Connection refused")) == (code is Code.UNAVAILABLE)
-    assert not unreachable(failure(code, FULL))
+def test_only_unavailable_is_unreachable_unless_the_queue_is_full(code: Code) -> None:
+    assert is_unreachable(failure(code, "Connection refused")) == (code is Code.UNAVAILABLE)
+    assert not is_unreachable(failure(code, FULL))
+    assert is_out_of_threads(failure(code, THREADS)) == (code is Code.RESOURCE_EXHAUSTED)
+    assert not is_out_of_threads(failure(code, "other words"))
