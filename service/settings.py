@@ -102,6 +102,11 @@ class Settings(LogSettings):
         " (`python -m service.keys NAME` makes one); reloaded when it changes. Unset: no key is"
         " needed.",
     )
+    cors_origins: str = Field(
+        "",
+        description="Origins of web pages that may call the API from a browser, such as"
+        " `https://app.example.com`, separated by commas; `*` for all. Empty: none (no CORS).",
+    )
     max_in_flight: Count = Field(16, description="Images sent to the model servers concurrently.")
     max_queue: int = Field(
         64, description="Images that may wait in the queue; further ones get 503.", ge=0
@@ -154,6 +159,14 @@ class Settings(LogSettings):
             ):
                 raise ValueError(f"{target!r} is not host:port")
         return backend
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: str) -> str:
+        for origin in map(str.strip, origins.split(",") if origins else []):
+            if origin != "*" and not re.fullmatch(r"https?://[\w.-]+(:\d+)?", origin):
+                raise ValueError(f"{origin!r} is not an origin like https://app.example.com")
+        return origins
 
     @field_validator("backend_ca_file")
     @classmethod

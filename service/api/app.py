@@ -11,6 +11,7 @@ from functools import partial
 
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
 from .. import errors
@@ -35,7 +36,7 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to the host that the client names
-        middleware=[Middleware(ObservabilityMiddleware, metrics=metrics)],
+        middleware=[Middleware(ObservabilityMiddleware, metrics=metrics), *_cors(settings)],
     )
     app.state.gateway = gateway = Gateway(settings, metrics, lifecycle)
     problems.install(app)
@@ -44,6 +45,21 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
     # Not by include_router, which runs FastAPI's own handler instead of the routes'.
     app.router.routes += [*_detection_routes(gateway), *_operation_routes(gateway)]
     return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """None without configured origins: then browsers keep other sites' pages away."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],  # of a request, also Authorization and X-API-Key
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+        )
+    ]
 
 
 def _detection_routes(gateway: Gateway) -> Iterator[DetectionRoute]:

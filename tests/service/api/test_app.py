@@ -1,0 +1,74 @@
+"""Which web pages may call the API from a browser (CORS): none, unless they are configured."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError
+from tests.support.fake_backend import FakeBackend
+from tests.support.gateway_process import GatewayProcess
+from tests.support.pictures import picture
+
+ALLOWED, OTHER = "https://app.example.com", "https://evil.example"
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,x-timeout-ms",
+}
+KEY = "k" * 43
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(f"a {hashlib.sha256(KEY.encode()).hexdigest()}\n")
+    with (
+        FakeBackend() as backend,
+        GatewayProcess(
+            backend=backend.target,
+            api_keys_file=Path(keys),
+            cors_origins=f"http://localhost:3000, {ALLOWED}",
+        ) as process,
+    ):
+        yield process
+
+
+@pytest.mark.parametrize("origin", [ALLOWED, "http://localhost:3000"])
+def test_a_configured_origin_may_call(gateway: GatewayProcess, origin: str) -> None:
+    preflight = gateway.http.options("/detect", headers={"Origin": origin, **PREFLIGHT})
+    assert preflight.status_code == 200  # without a key: browsers send none here
+    assert preflight.headers["access-control-allow-origin"] == origin
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    headers = {"Origin": origin, "Authorization": f"Bearer {KEY}"}
+    response = gateway.http.post("/detect", files={"image": picture()}, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == origin
+    assert "Server-Timing" in response.headers["access-control-expose-headers"]
+    refused = gateway.http.post("/detect", headers={"Origin": origin})
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == origin  # the page may read why
+
+
+def test_another_origin_may_not(gateway: GatewayProcess) -> None:
+    preflight = gateway.http.options("/detect", headers={"Origin": OTHER, **PREFLIGHT})
+    assert preflight.status_code == 400
+    assert "access-control-allow-origin" not in preflight.headers
+    response = gateway.http.get("/livez", headers={"Origin": OTHER})
+    assert response.status_code == 200
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_by_default_no_origin_may() -> None:
+    with FakeBackend() as backend, GatewayProcess(backend=backend.target) as gateway:
+        preflight = gateway.http.options("/detect", headers={"Origin": ALLOWED, **PREFLIGHT})
+        assert preflight.status_code == 405
+        response = gateway.http.get("/livez", headers={"Origin": ALLOWED})
+        assert "access-control-allow-origin" not in {**preflight.headers, **response.headers}
+
+
+@pytest.mark.parametrize("origins", ["app.example.com", "https://a.example/", "https://a,b", ","])
+def test_what_is_no_origin_is_said_at_start(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+    monkeypatch.setenv("DETECT_CORS_ORIGINS", origins)
+    with pytest.raises(SettingsError, match=r"DETECT_CORS_ORIGINS=.* is not an origin like https:"):
+        Settings.load()
