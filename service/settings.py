@@ -124,6 +124,16 @@ class Settings(LogSettings):
         " model server is called; uploads beyond it get 503.",
     )
     max_pixels: Count = Field(50_000_000, description="Maximum width x height of one image.")
+    max_pixel_bytes: Count = Field(
+        384 * MIB,
+        description="Memory in bytes for all images being decoded, drawn or encoded at the same time;"
+        " others wait.",
+    )
+    picture_threads: Count | None = Field(
+        None,
+        description="Threads that decode and draw images; unset: the CPU cores available to the"
+        " container.",
+    )
     max_connections: Count = Field(
         2000,
         description="Maximum open connections; beyond it, only health checks and `/metrics` are"

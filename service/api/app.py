@@ -3,9 +3,7 @@
 import asyncio
 import gc
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -107,10 +105,6 @@ def _operation_routes(gateway: Gateway) -> Iterator[DirectRoute]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    # Pictures are decoded and drawn in threads: as many as there are cores, because each takes
-    # hundreds of megabytes at the pixel limit.
-    executor = ThreadPoolExecutor(os.cpu_count(), "picture")
-    asyncio.get_running_loop().set_default_executor(executor)
     backend = TFServing(gateway.settings, gateway.metrics)
     gateway.detector = Detector(backend, gateway.settings, gateway.metrics)
     watcher = asyncio.create_task(_watch(gateway))
@@ -122,6 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         watcher.cancel()
+        gateway.detector.close()
         await backend.close()
 
 

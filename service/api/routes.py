@@ -15,8 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .. import errors, logs
-from ..detection import drawing
-from ..detection.detector import Detector, in_thread
+from ..detection.detector import Detector
 from ..detection.models import Result
 from ..detection.timings import Timings
 from ..errors import DetectError
@@ -56,14 +55,14 @@ class Gateway:
         fields["bytes"] = len(data)
 
         async def work() -> tuple[Result, Response]:
-            result = await self.detector.detect(data, query.query(), until, timings)
+            result = await self.detector.detect(
+                data, query.query(), until, timings, _sender(request)
+            )
             fields["detections"] = len(result.detections)
             fields["version"] = result.version
             if not schemas.wants_image(query.format, request.headers.get("accept", "")):
                 return result, _json(schemas.detections(self.settings.model_name, result))
-            started = perf_counter()
-            drawn = await in_thread(until, drawing.draw, data, result.detections)
-            timings.since(started, "draw")
+            drawn = await self.detector.draw(data, result.detections, until, timings)
             return result, ImageResponse(drawn)
 
         result, response = await cancel_on_disconnect(request, work())
@@ -94,7 +93,9 @@ class Gateway:
             async with window:
                 now = perf_counter()
                 until = deadline(request, started, now, self.settings.deadline_s)
-                return await self.detector.detect(data, query.query(), until, part)
+                return await self.detector.detect(
+                    data, query.query(), until, part, _sender(request)
+                )
 
         parts = [Timings() for _ in pictures]
         work = asyncio.gather(*map(detect, pictures, parts), return_exceptions=True)
@@ -174,6 +175,12 @@ class ImageResponse(Response):
             more = at + self.PIECE < len(body)
             piece = body[at : at + self.PIECE]
             await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+def _sender(request: Request) -> str:
+    """Who sent the picture: the key's owner, else the address."""
+    owner = request.state.fields.get("key")
+    return f"key {owner}" if owner else request.client.host if request.client else ""
 
 
 def _json(content: Any) -> Response:

@@ -1,33 +1,30 @@
-"""How many pictures may be at the backend, and how many may wait for a place there.
+"""Admission control: how many pictures are at the model server, and how many wait for a slot there.
 
-A bounded queue and not an endless one: a caller who has waited past its patience has left, and
-working for it only makes the next one late too. And a queue bounded in time, not only in number:
-64 waiting are nothing for a GPU and ten seconds for two cores. How long a newcomer will take
-follows from how many are before it and how often one of them leaves; one that cannot be answered
-within its budget is refused at once, with the time after which it is worth another try.
+The queue is limited in number and in time, because a caller that has waited past its deadline has
+left, and work for it only makes the next one late. What cannot be answered in time is rejected
+immediately, with the time after which it is worth another try.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
 from ..errors import DeadlineExceeded, Full
 
-MEMORY = 0.05  # how much of the estimate each picture renews: it follows the last twenty or forty
-# Under a lasting overload every newcomer is let in just at the limit, so what is only an average
-# must leave room: who comes too late has been worked for in vain.
-ROOM = 1.25
+SMOOTHING = 0.05  # the weight of each completion: the average follows the last twenty to forty
+RECENT = 4  # completions that show a model server which has become slower
+# Under lasting overload every picture is admitted just at the limit, so an estimate that is right
+# on average needs room: a late answer is wasted work.
+SAFETY_MARGIN = 1.25
 
 
 class Admission:
-    """`async with admission.place(budget_s)`: a place at the backend, or Full, or DeadlineExceeded.
-
-    `max_in_flight` pictures have one at a time, and at most `max_queue` wait for theirs.
-    """
+    """At most `max_in_flight` pictures have a slot, and at most `max_queue` wait for one."""
 
     def __init__(
         self,
@@ -37,108 +34,120 @@ class Admission:
         queued: Gauge,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._free = asyncio.Semaphore(max_in_flight)
+        self._slots = asyncio.Semaphore(max_in_flight)
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
         self._taken = 0
         self._waiting = 0
-        self._pace = Pace(clock)
+        self._clock = clock
+        self._throughput = ThroughputEstimator(clock)
         self._in_flight = in_flight
         self._queued = queued
 
-    def place(self, budget_s: float) -> "_Place":
-        return _Place(self, budget_s)
-
-    async def enter(self, budget_s: float) -> None:
+    def check(self, budget_s: float) -> None:
+        """Raises Full or DeadlineExceeded where a picture that came now would not be answered
+        within `budget_s` seconds."""
         if budget_s <= 0:
             raise DeadlineExceeded("No time was left to ask the model server.")
-        if self._free.locked():
+        if not self._slots.locked():
+            return
+        interval_s = self._throughput.interval_s()
+        wait_s = (self._waiting + 1) * interval_s
+        in_slot_s = self._max_in_flight * interval_s
+        late = SAFETY_MARGIN * (wait_s + in_slot_s) > budget_s
+        if self._waiting >= self._max_queue or late:
+            raise Full(
+                f"{self._max_in_flight} pictures are being processed and {self._waiting} are"
+                f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
+                retry_after_s=max(1, math.ceil(wait_s)),
+            )
+
+    @asynccontextmanager
+    async def slot(self, budget_s: float) -> AsyncIterator[None]:
+        """A slot at the model server. Raises as `check`, and DeadlineExceeded after the wait."""
+        await self.acquire(budget_s)
+        abandoned = False
+        try:
+            yield
+        except (asyncio.CancelledError, DeadlineExceeded):
+            abandoned = True
+            raise
+        finally:
+            self.release(abandoned)
+
+    async def acquire(self, budget_s: float) -> None:
+        self.check(budget_s)
+        if self._slots.locked():
             await self._wait(budget_s)
         else:
-            await self._free.acquire()
+            await self._slots.acquire()
         if not self._taken:
-            self._pace.start()
+            self._throughput.resume()
         self._taken += 1
         self._in_flight.inc()
 
     async def _wait(self, budget_s: float) -> None:
-        pace_s = self._pace.seconds()
-        wait_s = (self._waiting + 1) * pace_s
-        held_s = self._max_in_flight * pace_s
-        if self._waiting >= self._max_queue or ROOM * (wait_s + held_s) > budget_s:
-            raise Full(
-                f"{self._max_in_flight} pictures are being worked on and {self._waiting} are"
-                f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
-                retry_after_s=max(1, math.ceil(wait_s)),
-            )
+        deadline = self._clock() + budget_s
         self._waiting += 1
         self._queued.inc()
         try:
-            await asyncio.wait_for(self._free.acquire(), budget_s)
+            await asyncio.wait_for(self._slots.acquire(), budget_s)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"Waited {budget_s:.1f} s for a place at the model server."
+                f"Waited {budget_s:.1f} s for a slot at the model server."
             ) from error
         finally:
             self._waiting -= 1
             self._queued.dec()
+        in_slot_s = self._max_in_flight * self._throughput.interval_s()
+        if self._clock() + SAFETY_MARGIN * in_slot_s > deadline:
+            self._slots.release()
+            raise Full(
+                "The model server became slower while this picture waited, and would answer too"
+                " late; try again after Retry-After.",
+                retry_after_s=max(1, math.ceil(in_slot_s)),
+            )
 
-    def leave(self, done: bool = True) -> None:
-        """`done`: not given up. Of what is, nobody knows how long it would have taken."""
+    def release(self, abandoned: bool = False) -> None:
+        """Abandoned work is excluded from the estimate: how long it would have taken is unknown."""
         self._taken -= 1
-        if done:
-            self._pace.count(self._taken)
+        if not abandoned:
+            self._throughput.complete(self._taken)
         self._in_flight.dec()
-        self._free.release()
+        self._slots.release()
 
 
-class Pace:
-    """How often a picture leaves while there is work. It is much the same whether one or all places
-    are taken, at least where the backend's cores are what is short, and so it is known
-    before the first rush, when how long a place is held is not."""
+class ThroughputEstimator:
+    """The interval between completions while there is work, in seconds.
+
+    It hardly depends on how many slots are taken, at least where the model server's cores are the
+    bottleneck, and so it is known before the first overload, when the time in a slot is not.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._average_s = 0.0
-        self._counted = 0
+        self._recent_s: deque[float] = deque(maxlen=RECENT)
+        self._completions = 0
         self._since = clock()
 
-    def start(self) -> None:
+    def resume(self) -> None:
         """There is work again."""
         self._since = self._clock()
 
-    def count(self, others: int) -> None:
-        """One leaves, and `others` are still being worked on. Of the very first, those that ran
-        beside it are as good as done."""
-        self._counted += 1
-        self._average_s = self._renewed(max(MEMORY, 1 / (self._counted + others)))
+    def complete(self, running: int) -> None:
+        """One completes, `running` go on. The first completion also counts those still running."""
+        self._completions += 1
+        passed_s = self._clock() - self._since
+        weight = max(SMOOTHING, 1 / (self._completions + running))
+        self._average_s += weight * (passed_s - self._average_s)
+        self._recent_s.append(passed_s / (running + 1) if self._completions == 1 else passed_s)
         self._since = self._clock()
 
-    def seconds(self) -> float:
-        """From one to the next. A backend that has stopped is slow before anything leaves it."""
-        return max(self._average_s, self._renewed(MEMORY))
-
-    def _renewed(self, share: float) -> float:
-        return self._average_s + share * (self._clock() - self._since - self._average_s)
-
-
-class _Place:
-    """Entered and left by one picture; left whatever happens in between."""
-
-    __slots__ = ("_admission", "_budget_s")
-
-    def __init__(self, admission: Admission, budget_s: float) -> None:
-        self._admission = admission
-        self._budget_s = budget_s
-
-    async def __aenter__(self) -> None:
-        await self._admission.enter(self._budget_s)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        given_up = kind is not None and issubclass(kind, asyncio.CancelledError | DeadlineExceeded)
-        self._admission.leave(done=not given_up)
+    def interval_s(self) -> float:
+        """The slower of the average and of the recent completions, the next one included: a model
+        server that stalls is slow before anything completes."""
+        waited_s = self._clock() - self._since
+        recent_s = sum(self._recent_s) / max(1, len(self._recent_s))
+        with_next_s = (sum(self._recent_s) + waited_s) / (len(self._recent_s) + 1)
+        return max(self._average_s, recent_s, with_next_s) if self._recent_s else 0.0

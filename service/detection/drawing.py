@@ -1,23 +1,23 @@
 """Detections drawn on their picture: boxes and labels that can be read on any background."""
 
 import colorsys
-import io
 from collections.abc import Sequence
 from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from .image import decode
+from .image import Header
 from .models import Box, Detection
+from .pixels import decode, encode
 
 QUALITY = 90
 
 Corners = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max, pixels
 
 
-def draw(data: bytes, detections: Sequence[Detection]) -> bytes:
+def draw(data: bytes, header: Header, detections: Sequence[Detection]) -> bytes:
     """The upload with its detections, as JPEG. Decodes and encodes: not on the event loop."""
-    image = decode(data)
+    image = decode(data, header)
     pen = ImageDraw.Draw(image)
     short = min(image.size)
     line = max(2, short // 200)
@@ -36,9 +36,7 @@ def draw(data: bytes, detections: Sequence[Detection]) -> bytes:
         pen.rectangle(plate, fill=_colour(d.class_id))
         start = (plate[0] + pad - left, plate[1] + pad - top)
         pen.text(start, text, font=font, fill=_ink(_colour(d.class_id)))
-    out = io.BytesIO()
-    image.save(out, format="JPEG", quality=QUALITY)
-    return out.getvalue()
+    return encode(image, QUALITY)
 
 
 def _place(

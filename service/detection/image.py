@@ -1,92 +1,88 @@
-"""An upload as a picture: which kind, how large, which way up. Usually only its header is read.
+"""An upload's header: its format, size in pixels and EXIF orientation. No pixel is decoded.
 
-The model server decodes JPEG and PNG and knows nothing of EXIF, so a picture that is stored on its
-side, and WebP, is decoded here and handed on as an upright JPEG. All else goes on as it came.
+A plain JPEG's header is read by jpeg.py in microseconds, on the event loop; all else is Pillow's,
+in a thread. The number of segments or chunks that either looks at is limited.
 """
 
 import io
-import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..errors import BadPicture, TooLarge, UnsupportedMedia
-from .jpeg import size_and_orientation
+from ..errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
+from . import jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
-# On photos a score moves by at most 0.004 at 100 and by 0.04 at 95; PNG would be exact, at ten
-# times the time and twice the bytes.
-QUALITY = 100
 
-Image.MAX_IMAGE_PIXELS = None  # our own limit comes first, with a sentence of its own
+Image.MAX_IMAGE_PIXELS = None  # `check_pixels` comes first, with a sentence of its own
 Image.preinit()
-
-# What makes a picture of each EXIF orientation upright.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-# What Pillow raises on damaged headers and data; anything else is a bug and shows as one.
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """`data`: JPEG or PNG bytes for the model server, upright. Size in pixels, as shown."""
-
-    data: bytes
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an upload says of itself. `orientation`: EXIF, 1 to 8; 1 is upright."""
+    """What an upload says of itself. `orientation`: EXIF, 1 to 8; 1 is upright.
+
+    `buffered`: decoding may take a buffer of coefficients for the whole picture (progressive JPEG).
+    """
 
     format: str
     width: int
     height: int
     orientation: int
+    buffered: bool
 
     @property
     def as_is(self) -> bool:
-        """True where the model server sees what a viewer shows."""
+        """Whether the model server sees what a viewer shows: it knows neither EXIF nor WebP."""
         return self.orientation == 1 and self.format != "WEBP"
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height once the orientation is applied."""
+        turned = self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
 
-def read_header(data: bytes, max_pixels: int) -> Header:
-    """Raises BadPicture, UnsupportedMedia or TooLarge; decodes no pixel."""
-    header = _header(data)
+
+def plain_header(data: bytes) -> Header | None:
+    """The header of a plain JPEG; None for all else. Microseconds, whatever is sent."""
+    plain = jpeg.read_header(data)
+    return Header("JPEG", *plain) if plain else None
+
+
+def pillow_header(data: bytes) -> Header:
+    """Any header. Raises BadPicture or UnsupportedMedia. Not on the event loop."""
+    if not data:
+        raise BadPicture("The picture is empty (0 bytes).")
+    damaged = f"The picture's header is damaged ({len(data)} bytes)."
+    with bad_picture(damaged), open_image(data) as image:
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # JPEG with more pictures
+        orientation = _orientation(image.info.get("exif", b""))
+        return Header(kind, *image.size, orientation, buffered=kind == "JPEG")
+
+
+@contextmanager
+def bad_picture(sentence: str) -> Iterator[None]:
+    """Whatever Pillow raises on a picture, as BadPicture."""
+    try:
+        yield
+    except DetectError:
+        raise
+    except TooManyReads as error:
+        raise BadPicture("The picture has too many segments or chunks for its size.") from error
+    except Exception as error:  # of a damaged file Pillow raises nearly anything
+        raise BadPicture(sentence) from error
+
+
+def check_pixels(header: Header, max_pixels: int) -> None:
     pixels = header.width * header.height
     if pixels > max_pixels:
         raise TooLarge(
             f"The picture has {header.width} x {header.height} = {pixels} pixels;"
             f" the limit is {max_pixels}."
         )
-    return header
-
-
-def _header(data: bytes) -> Header:
-    plain = size_and_orientation(data)
-    return Header("JPEG", *plain) if plain else _pillow_header(data)
-
-
-def _pillow_header(data: bytes) -> Header:
-    if not data:
-        raise BadPicture("The picture is empty (0 bytes).")
-    try:
-        with _open(data) as image:
-            kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's two-in-one
-            return Header(kind, *image.size, _orientation(image.info.get("exif", b"")))
-    except PILLOW_ERRORS as error:
-        raise BadPicture(f"The picture's header is damaged ({len(data)} bytes).") from error
 
 
 def _orientation(exif_bytes: bytes) -> int:
@@ -94,15 +90,35 @@ def _orientation(exif_bytes: bytes) -> int:
     exif = Image.Exif()
     try:
         exif.load(exif_bytes)
-        found = exif.get(ExifTags.Base.Orientation, 1)
-    except PILLOW_ERRORS:
-        return 1  # a viewer shows a picture whose EXIF cannot be read as it is stored
-    return found if found in range(1, 9) else 1
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as above; a viewer then shows the picture as it is stored
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
-def _open(data: bytes) -> Image.Image:
+class TooManyReads(Exception):
+    """Not an OSError: Pillow must not take it for the end of a file."""
+
+
+class BoundedReader(io.BytesIO):
+    """The file as Pillow sees it. Pillow reads a few times for each segment or chunk, in Python, so
+    that 20 MB of empty ones would take seconds; real pictures have one for every few kilobytes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = 4096 + len(data) // 512
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyReads
+        return super().read(size)
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Pillow's picture, not decoded yet."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(BoundedReader(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         kind = _other_kind(data)
         if kind:
@@ -126,24 +142,3 @@ def _other_kind(data: bytes) -> str | None:
     if data[4:8] == b"ftyp":
         return {b"avif": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC"}.get(data[8:12], "a video")
     return next((kind for magic, kind in magics.items() if data.startswith(magic)), None)
-
-
-def upright(data: bytes) -> Picture:
-    """Decodes, turns as EXIF says, encodes again: tens of milliseconds, not on the event loop."""
-    image = decode(data)
-    out = io.BytesIO()
-    image.save(out, format="JPEG", quality=QUALITY, subsampling=0)
-    return Picture(out.getvalue(), *image.size)
-
-
-def decode(data: bytes) -> Image.Image:
-    """The picture as a viewer shows it, RGB. Raises BadPicture where the pixels are damaged."""
-    turn = TURNS.get(_header(data).orientation)
-    try:
-        with _open(data) as image:
-            if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip
-                image = image.point(lambda value: value * (1 / 256)).convert("L")
-            upright = image.transpose(turn) if turn is not None else image
-            return upright.convert("RGB")
-    except PILLOW_ERRORS as error:
-        raise BadPicture("The picture's data is damaged or ends early.") from error

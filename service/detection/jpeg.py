@@ -1,6 +1,6 @@
-"""A JPEG's size and orientation, straight from its markers: 1 to 3 µs, for Pillow's 20 to 100.
+"""A JPEG's size and orientation, read from its markers: 1 to 3 µs, where Pillow takes 20 to 100.
 
-This is the way of nearly every picture; whatever is not plain here is None, and Pillow's to judge.
+Nearly every upload takes this path; anything unusual returns None and is left to Pillow.
 Markers: ITU-T T.81, table B.1. EXIF: CIPA DC-008, chapter 4.5.
 """
 
@@ -8,6 +8,8 @@ from struct import Struct, error
 
 # Height, width, components of a baseline, extended or progressive frame of 8 bits.
 FRAMES = {0xC0, 0xC1, 0xC2}
+PROGRESSIVE = 0xC2
+SCAN = 0xDA
 TABLES = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # Huffman, quantisation, restart, text, APPn
 MOST_SEGMENTS = 64  # real files have a dozen
 ORIENTATION = 0x0112
@@ -17,21 +19,27 @@ _length = Struct(">H").unpack_from
 _frame = Struct(">BHHB").unpack_from
 
 
-def size_and_orientation(data: bytes) -> tuple[int, int, int] | None:
-    """(width, height, EXIF orientation 1 to 8), or None where that is not plain."""
+def read_header(data: bytes) -> tuple[int, int, int, bool] | None:
+    """(width, height, EXIF orientation 1 to 8, whether the decoder buffers all coefficients), or
+    None for an unusual header. Looks at MOST_SEGMENTS segments."""
     if data[:2] != b"\xff\xd8":
         return None
-    at, orientation = 2, 0
+    at, orientation, frame = 2, 0, None
     try:
         for _ in range(MOST_SEGMENTS):
             if data[at] != 0xFF:
                 return None
             marker = data[at + 1]
-            if marker in FRAMES:
+            if marker == SCAN and frame:
+                width, height, components, progressive = frame
+                buffered = progressive or data[at + 4] != components
+                return width, height, orientation or 1, buffered
+            if marker in FRAMES and not frame:
                 precision, height, width, components = _frame(data, at + 4)
-                plain = precision == 8 and width and height and components in (1, 3, 4)
-                return (width, height, orientation or 1) if plain else None
-            if marker not in TABLES:
+                if not (precision == 8 and width and height and components in (1, 3, 4)):
+                    return None
+                frame = width, height, components, marker == PROGRESSIVE
+            elif marker not in TABLES:
                 return None
             if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
                 if orientation:  # a second one
@@ -40,7 +48,7 @@ def size_and_orientation(data: bytes) -> tuple[int, int, int] | None:
                 if not orientation:
                     return None
             at += 2 + _length(data, at + 2)[0]
-    except (IndexError, error):  # it ends before its frame
+    except (IndexError, error):  # it ends before its first scan
         pass
     return None
 

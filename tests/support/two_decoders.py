@@ -3,7 +3,7 @@
 import warnings
 
 from service.api.problems import STATUS
-from service.detection import image
+from service.detection import image, pixels
 from service.errors import DetectError
 
 Size = tuple[int, int]
@@ -15,7 +15,7 @@ def pillow_size(data: bytes) -> Size | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return image.decode(data).size
+            return pixels.decode(data, header_of(data)).size
         except DetectError:
             return None
 
@@ -40,6 +40,11 @@ def expected_status(data: bytes) -> int:
     return 200 if taken else 400
 
 
+def header_of(data: bytes) -> image.Header:
+    """Raises the errors of errors.py, but has no limit of pixels."""
+    return image.plain_header(data) or image.pillow_header(data)
+
+
 def header_status(data: bytes) -> int | None:
     """What the gateway answers for the header alone, where that is refused."""
     try:
@@ -57,4 +62,6 @@ def sent_as_it_is(data: bytes) -> bool:
 def _header(data: bytes) -> image.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return image.read_header(data, MAX_PIXELS)
+        header = header_of(data)
+        image.check_pixels(header, MAX_PIXELS)
+        return header

@@ -1,4 +1,4 @@
-"""A place at the backend: at most so many at once, so many waiting, and none lost."""
+"""A slot at the model server: at most so many at once, so many waiting, and none lost."""
 
 import asyncio
 
@@ -27,15 +27,15 @@ def test_one_more_than_may_wait_is_refused_at_once() -> None:
 
         async def work() -> None:
             nonlocal peak
-            async with admission.place(5):
+            async with admission.slot(5):
                 peak = max(peak, value(in_flight))
                 await leave.wait()
 
         tasks = [asyncio.create_task(work()) for _ in range(3)]
         await asyncio.sleep(0.01)
         assert (value(in_flight), value(queued)) == (2, 1)
-        with pytest.raises(Full, match="2 pictures are being worked on and 1 are waiting"):
-            async with admission.place(5):
+        with pytest.raises(Full, match="2 pictures are being processed and 1 are waiting"):
+            async with admission.slot(5):
                 pass
         leave.set()
         await asyncio.gather(*tasks)
@@ -48,11 +48,11 @@ def test_one_more_than_may_wait_is_refused_at_once() -> None:
 def test_waiting_ends_with_the_budget_and_the_place_is_not_lost() -> None:
     async def scenario() -> None:
         admission, in_flight, queued = make(1, 5)
-        async with admission.place(1):
+        async with admission.slot(1):
             with pytest.raises(DeadlineExceeded, match=r"Waited 0\.1 s"):
-                async with admission.place(0.05):
+                async with admission.slot(0.05):
                     pass
-        async with admission.place(0.05):
+        async with admission.slot(0.05):
             assert (value(in_flight), value(queued)) == (1, 0)
 
     asyncio.run(scenario())
@@ -62,7 +62,7 @@ def test_no_budget_left_is_no_place() -> None:
     async def scenario() -> None:
         admission, in_flight, _ = make(1, 5)
         with pytest.raises(DeadlineExceeded, match="No time was left"):
-            async with admission.place(-2.7):
+            async with admission.slot(-2.7):
                 pass
         assert value(in_flight) == 0
 
@@ -75,12 +75,12 @@ def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
         holding = asyncio.Event()
 
         async def hold() -> None:
-            async with admission.place(5):
+            async with admission.slot(5):
                 holding.set()
                 await asyncio.sleep(5)
 
         async def wait() -> None:
-            async with admission.place(5):
+            async with admission.slot(5):
                 raise AssertionError("there was no place")
 
         holder = asyncio.create_task(hold())
@@ -93,9 +93,9 @@ def test_a_caller_that_gives_up_or_fails_leaves_its_place() -> None:
         holder.cancel()
         await asyncio.gather(holder, return_exceptions=True)
         with pytest.raises(ValueError, match="boom"):
-            async with admission.place(0.05):
+            async with admission.slot(0.05):
                 raise ValueError("boom")
-        async with admission.place(0.05):
+        async with admission.slot(0.05):
             assert value(in_flight) == 1
 
     asyncio.run(scenario())
@@ -117,9 +117,9 @@ def paced(places: int, queue: int, pace_s: float) -> tuple[Admission, Clock, Gau
 
     async def learn() -> None:
         for _ in range(3):
-            await admission.enter(99)
+            await admission.acquire(99)
             clock.now += pace_s
-            admission.leave()
+            admission.release()
             clock.now += 1000
 
     asyncio.run(learn())
@@ -128,8 +128,8 @@ def paced(places: int, queue: int, pace_s: float) -> tuple[Admission, Clock, Gau
 
 async def fill(admission: Admission, places: int, waiting: int) -> list[asyncio.Task[None]]:
     for _ in range(places):
-        await admission.enter(9999)
-    tasks = [asyncio.create_task(admission.enter(9999)) for _ in range(waiting)]
+        await admission.acquire(9999)
+    tasks = [asyncio.create_task(admission.acquire(9999)) for _ in range(waiting)]
     await asyncio.sleep(0)
     return tasks
 
@@ -141,11 +141,11 @@ def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come
         tasks = await fill(admission, 2, 8)
         # Two at work and eight waiting, one leaving every 5 s: 45 s to wait, 10 of its own, and a
         # quarter more because these are averages: 68.75.
-        words = "2 pictures are being worked on and 8 are waiting, about 45.0 s of work"
+        words = "2 pictures are being processed and 8 are waiting, about 45.0 s of work"
         with pytest.raises(Full, match=words) as full:
-            await admission.enter(68)
+            await admission.acquire(68)
         assert full.value.retry_after_s == 45
-        tasks.append(asyncio.create_task(admission.enter(69)))
+        tasks.append(asyncio.create_task(admission.acquire(69)))
         await asyncio.sleep(0)
         assert value(queued) == 9
         for task in tasks:
@@ -159,13 +159,13 @@ def test_a_backend_that_has_stopped_becomes_slow_before_anything_leaves_it() -> 
     admission, clock, _ = paced(1, 100, 1)
 
     async def scenario() -> None:
-        await admission.enter(99)
+        await admission.acquire(99)
         clock.now += 1
         with pytest.raises(Full, match=r"about 1\.0 s of work"):
-            await admission.enter(2.4)  # 2.5 are needed
+            await admission.acquire(2.4)  # 2.5 are needed
         clock.now += 100
-        with pytest.raises(Full, match=r"about 6\.0 s of work"):
-            await admission.enter(14)
+        with pytest.raises(Full, match=r"about 26\.0 s of work"):
+            await admission.acquire(14)
 
     asyncio.run(scenario())
 
@@ -174,7 +174,7 @@ def test_work_that_was_given_up_does_not_make_a_backend_seem_quick() -> None:
     admission, clock, _ = paced(1, 100, 10)
 
     async def fail(error: BaseException) -> None:
-        async with admission.place(99):
+        async with admission.slot(99):
             clock.now += 0.01
             raise error
 
@@ -186,15 +186,15 @@ def test_work_that_was_given_up_does_not_make_a_backend_seem_quick() -> None:
         for _ in range(50):
             await give_up(DeadlineExceeded("late"))
             await give_up(asyncio.CancelledError())
-        await admission.enter(99)
+        await admission.acquire(99)
         with pytest.raises(Full, match=r"about 10\.0 s of work"):
-            await admission.enter(24)
-        admission.leave()
+            await admission.acquire(24)
+        admission.release()
         for _ in range(60):  # a damaged picture is done with, and quickly
             await give_up(BadPicture("bad"))
-        await admission.enter(99)
+        await admission.acquire(99)
         with pytest.raises(Full, match=r"about 0\.2 s of work"):
-            await admission.enter(0.1)
+            await admission.acquire(0.1)
 
     asyncio.run(scenario())
 
@@ -205,13 +205,13 @@ def test_the_first_of_many_to_leave_stands_for_those_beside_it() -> None:
         in_flight, queued = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
         admission = Admission(16, 64, in_flight, queued, clock)
         for _ in range(16):
-            await admission.enter(99)
+            await admission.acquire(99)
         clock.now += 1.6  # all at once, as threads share a processor: a tenth of a second each
-        admission.leave()
-        await admission.enter(99)
+        admission.release()
+        await admission.acquire(99)
         tasks = await fill(admission, 0, 30)
         with pytest.raises(Full, match=r"about 3\.1 s of work"):
-            await admission.enter(5)
+            await admission.acquire(5)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,12 +8,17 @@ from PIL import Image
 from service.detection.drawing import _colour, _overlap, _place, draw
 from service.detection.models import Box, Detection
 from tests.support.pictures import picture
+from tests.support.two_decoders import header_of
+
+
+def drawn_on(data: bytes, detections: list[Detection]) -> bytes:
+    return draw(data, header_of(data), detections)
 
 
 def test_box_lines_lie_on_the_box() -> None:
-    plain = Image.open(io.BytesIO(draw(picture(400, 300), [])))
+    plain = Image.open(io.BytesIO(drawn_on(picture(400, 300), [])))
     box = Box(100.0, 80.0, 300.0, 200.0)
-    drawn = Image.open(io.BytesIO(draw(picture(400, 300), [Detection("dog", 16, 0.9, box)])))
+    drawn = Image.open(io.BytesIO(drawn_on(picture(400, 300), [Detection("dog", 16, 0.9, box)])))
     assert drawn.size == (400, 300)
 
     def changed(x: int, y: int) -> bool:
@@ -33,7 +38,7 @@ def test_box_lines_lie_on_the_box() -> None:
     [Box(0, 0, 64, 48), Box(60, 40, 64, 48), Box(0, 0, 1, 1), Box(0, 47, 64, 48)],
 )
 def test_a_label_at_the_border_is_drawn_inside(box: Box) -> None:
-    drawn = Image.open(io.BytesIO(draw(picture(), [Detection("x", 3, 1.0, box)])))
+    drawn = Image.open(io.BytesIO(drawn_on(picture(), [Detection("x", 3, 1.0, box)])))
     assert drawn.size == (64, 48)
     plate = _colour(3)
     near = sum(
@@ -47,7 +52,7 @@ def test_a_label_at_the_border_is_drawn_inside(box: Box) -> None:
 def test_the_picture_is_shown_as_a_viewer_shows_it(
     orientation: int, corner: tuple[int, int]
 ) -> None:
-    shown = Image.open(io.BytesIO(draw(picture(400, 310, orientation=orientation), [])))
+    shown = Image.open(io.BytesIO(drawn_on(picture(400, 310, orientation=orientation), [])))
     assert shown.size == (310, 400)
     pixel = shown.getpixel(corner)  # the white corner, upper left as stored
     assert isinstance(pixel, tuple)
