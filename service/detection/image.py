@@ -25,14 +25,14 @@ Image.preinit()
 class Header:
     """What an upload says of itself. `orientation`: EXIF, 1 to 8; 1 is upright.
 
-    `buffered`: decoding may take a buffer of coefficients for the whole picture (progressive JPEG).
+    `coefficient_bytes`: what a decoder buffers for each pixel before it has one (progressive JPEG).
     """
 
     format: str
     width: int
     height: int
     orientation: int
-    buffered: bool
+    coefficient_bytes: int
 
     @property
     def as_is(self) -> bool:
@@ -60,7 +60,7 @@ def pillow_header(data: bytes) -> Header:
     with bad_picture(damaged), open_image(data) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)  # JPEG with more pictures
         orientation = _orientation(image.info.get("exif", b""))
-        return Header(kind, *image.size, orientation, buffered=kind == "JPEG")
+        return Header(kind, *image.size, orientation, jpeg.MOST_BYTES if kind == "JPEG" else 0)
 
 
 @contextmanager

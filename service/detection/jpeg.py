@@ -10,6 +10,8 @@ from struct import Struct, error
 FRAMES = {0xC0, 0xC1, 0xC2}
 PROGRESSIVE = 0xC2
 SCAN = 0xDA
+COEFFICIENT_BYTES = 2  # for each component
+MOST_BYTES = 4 * COEFFICIENT_BYTES
 TABLES = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # Huffman, quantisation, restart, text, APPn
 MOST_SEGMENTS = 64  # real files have a dozen
 ORIENTATION = 0x0112
@@ -19,9 +21,9 @@ _length = Struct(">H").unpack_from
 _frame = Struct(">BHHB").unpack_from
 
 
-def read_header(data: bytes) -> tuple[int, int, int, bool] | None:
-    """(width, height, EXIF orientation 1 to 8, whether the decoder buffers all coefficients), or
-    None for an unusual header. Looks at MOST_SEGMENTS segments."""
+def read_header(data: bytes) -> tuple[int, int, int, int] | None:
+    """(width, height, EXIF orientation 1 to 8, bytes of coefficients that the decoder buffers per
+    pixel), or None for an unusual header. Looks at no more than MOST_SEGMENTS segments."""
     if data[:2] != b"\xff\xd8":
         return None
     at, orientation, frame = 2, 0, None
@@ -32,8 +34,9 @@ def read_header(data: bytes) -> tuple[int, int, int, bool] | None:
             marker = data[at + 1]
             if marker == SCAN and frame:
                 width, height, components, progressive = frame
-                buffered = progressive or data[at + 4] != components
-                return width, height, orientation or 1, buffered
+                several_scans = progressive or data[at + 4] != components
+                coefficients = COEFFICIENT_BYTES * components if several_scans else 0
+                return width, height, orientation or 1, coefficients
             if marker in FRAMES and not frame:
                 precision, height, width, components = _frame(data, at + 4)
                 if not (precision == 8 and width and height and components in (1, 3, 4)):

@@ -20,10 +20,9 @@ MAX_JPEG_SIDE = 65_535  # ITU-T T.81, B.2.2: 16 bits
 # times the time and twice the bytes.
 QUALITY = 100
 DAMAGED = "The picture's data is damaged or ends early."
-# Bytes per pixel at the peak. Pillow's RGB takes 4, and turning or converting needs a second copy;
-# of WebP libwebp holds two canvases and hands out a third.
-COPIES, WEBP_COPIES = 8, 20
-COEFFICIENTS = 8  # of a progressive JPEG: 2 for each component
+# Pillow's RGB, and what turning or converting it makes of it. Of WebP, libwebp has two canvases,
+# hands out a third, and takes a little more for a lossless one.
+PIXEL_BYTES, WEBP_PIXEL_BYTES = 4, 18
 
 # What makes a picture of each EXIF orientation upright.
 TURNS = {
@@ -56,11 +55,11 @@ def decoding_bytes(header: Header) -> int:
     """Memory that `decode` takes at its peak."""
     pixels = header.width * header.height
     if header.format == "WEBP":
-        return WEBP_COPIES * pixels
-    if header.format == "PNG":
-        return COPIES * pixels
-    reduced = COPIES * pixels // reduction(header) ** 2
-    return reduced + COEFFICIENTS * pixels if header.buffered else reduced
+        return WEBP_PIXEL_BYTES * pixels
+    decoded = PIXEL_BYTES * pixels
+    if header.format == "JPEG":
+        decoded //= reduction(header) ** 2
+    return decoded + max(decoded, header.coefficient_bytes * pixels)
 
 
 def decode(data: bytes, header: Header) -> Image.Image:

@@ -534,7 +534,7 @@ def test_two_large_batches_at_once_are_answered_whole() -> None:
 
 
 def test_pictures_worked_on_here_keep_to_the_budget_too() -> None:
-    slow = picture(5000, 5000, "WEBP", quality=50)
+    slow = picture(4500, 4500, "WEBP", quality=50)
     with (
         FakeBackend() as backend,
         GatewayProcess(backend=backend.target, max_in_flight=1, deadline_s=0.2) as gateway,
