@@ -126,8 +126,8 @@ class Settings(LogSettings):
     max_pixels: Count = Field(50_000_000, description="Maximum width x height of one image.")
     max_pixel_bytes: Count = Field(
         384 * MIB,
-        description="Memory in bytes for all images being decoded, drawn or encoded at the same time;"
-        " others wait.",
+        description="Memory in bytes for all images being decoded, drawn or encoded at the same"
+        " time; others wait.",
     )
     picture_threads: Count | None = Field(
         None,

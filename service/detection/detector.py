@@ -118,7 +118,7 @@ class Detector:
         needed = pixels.decoding_bytes(header)
         try:
             async with self._workers.reserve(needed, deadline) as memory:
-                await memory.run(pixels.verify, data)
+                await memory.run(pixels.verify, data, header)
         except BadPicture:
             delay_s = self._quarantine.damaged(sender)
             await asyncio.sleep(min(delay_s, deadline - time.perf_counter()))
