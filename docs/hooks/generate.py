@@ -1,7 +1,7 @@
 """MkDocs hook: root documents as pages, and reference tables generated from the code.
 
-In a page, `<!-- settings -->`, `<!-- metrics -->`, `<!-- help: COMMAND -->` and
-`<!-- decisions -->` are replaced with the settings, metrics, help texts and decision records.
+In a page, `<!-- settings -->`, `<!-- metrics -->`, `<!-- alerts -->`,
+`<!-- decisions -->` and `<!-- help: COMMAND -->` are replaced with what the repository has now.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -28,7 +29,7 @@ PAGES = {  # documents elsewhere in the repository, and the page that each becom
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(\]\()([^)#\s]+)")
-MARKER = re.compile(r"<!-- (settings|metrics|decisions|help: (.+?)) -->")
+MARKER = re.compile(r"<!-- (settings|metrics|alerts|decisions|help: (.+?)) -->")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -59,9 +60,24 @@ def _generated(match: re.Match[str]) -> str:
         return Settings.reference()
     if match[1] == "metrics":
         return "\n".join(metrics())
+    if match[1] == "alerts":
+        return "\n".join(alerts())
     if match[1] == "decisions":
         return "\n".join(decisions())
     return "\n\n".join(commands(match[2]))
+
+
+def alerts() -> Iterator[str]:
+    """A table of Prometheus' alerting rules."""
+    yield "| alert | severity | meaning | what to do |\n|---|---|---|---|"
+    groups = yaml.safe_load((ROOT / "docker/prometheus/rules.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        notes = rule["annotations"]
+        summary = re.sub(
+            r"{{ \$(?:value|labels\.(\w+)).*?}}", lambda m: f"*{m[1] or 'value'}*", notes["summary"]
+        )
+        severity = rule["labels"]["severity"]
+        yield f"| {rule['alert']} | {severity} | {summary} | {notes.get('do', '')} |"
 
 
 def decisions() -> Iterator[str]:
@@ -90,7 +106,8 @@ def metrics() -> Iterator[str]:
 def commands(command: str) -> Iterator[str]:
     """The help of a command and of each of its subcommands, as sections."""
     text = _run([*command.replace("python", sys.executable, 1).split(), "--help"])
-    yield f"## `{command}`\n\n```\n{text}```"
+    usage = re.search(r"usage: (.*?) (?:\[|[A-Z])", text)  # `detect`, whatever started it
+    yield f"## `{usage[1] if usage else command}`\n\n```\n{text}```"
     subcommands = re.search(r"^  command\n((?:    .*\n)+)", text, re.M)
     for name in re.findall(r"^    ([a-z][\w-]*)", subcommands[1], re.M) if subcommands else []:
         text = _run([*command.replace("python", sys.executable, 1).split(), name, "--help"])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.api.app import create_app
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import PREFIX, Settings
 from tests.support.project import ROOT
@@ -73,3 +75,22 @@ def test_every_metric_is_in_the_reference(site: Path) -> None:
 )
 def test_options_are_in_the_reference(site: Path, option: str) -> None:
     assert option in (site / "reference/commands.html").read_text()
+
+
+def test_every_endpoint_parameter_and_status_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/http-api.md").read_text()
+    document = create_app(Settings(), Metrics(), Lifecycle()).openapi()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert f"`{method.upper()} {path}`" in page
+            for parameter in operation.get("parameters", []):
+                assert f"`{parameter['name']}`" in page
+            declared = {status for status in operation["responses"] if status >= "4"}
+            assert declared - set(re.findall(r"\b[45]\d\d\b", page)) == set()
+
+
+def test_every_alert_is_in_the_reference(site: Path) -> None:
+    rules = (ROOT / "docker/prometheus/rules.yml").read_text()
+    page = (site / "operate/monitoring.html").read_text()
+    for alert in re.findall(r"alert: (\w+)", rules):
+        assert f"<td>{alert}</td>" in page
