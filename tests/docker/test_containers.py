@@ -157,7 +157,7 @@ def test_the_settings_that_compose_passes_on_exist() -> None:
 
 def test_batches_are_padded_to_sizes_that_were_warmed_up() -> None:
     """batching_session.cc: increasing, and the last is max_batch_size."""
-    from yolov4.compile import TARGETS as ARTEFACTS
+    from yolov4.export.targets import TARGETS as ARTEFACTS
 
     text = (ROOT / "docker/tfserving/batching.g4.txt").read_text()
     sizes = [int(size) for size in re.findall(r"^allowed_batch_sizes: (\d+)$", text, re.M)]

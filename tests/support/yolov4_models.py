@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from yolov4.darknet import read_cfg
-from yolov4.weights import conv_shapes
+from yolov4.darknet.reader import read_cfg
+from yolov4.network.weights import conv_shapes
 
 # A bit of everything Darknet and OpenCV both know; the input is not square.
 SMALL_CFG = """

@@ -17,9 +17,9 @@ import pytest
 from tests.support.project import ROOT
 from tests.support.yolov4_models import NAMES, export_arguments, write_model
 from yolov4.__main__ import main
-from yolov4.architecture import yolov4_tiny
-from yolov4.darknet import read_cfg
-from yolov4.weights import count_floats
+from yolov4.darknet.reader import read_cfg
+from yolov4.network.architecture import yolov4_tiny
+from yolov4.network.weights import count_floats
 
 Files = tuple[Path, Path, Path]
 
@@ -33,8 +33,8 @@ def test_export_says_what_it_did_and_what_to_do_next(
     version = tmp_path / "repository" / "small" / "1"
     floats = count_floats(read_cfg(files[0]))
     assert capsys.readouterr().out == (
-        f"19 layers, {floats:,} floats, 96x64 pixels, 3 classes, f32\n"
-        f"written: {version}\n"
+        f"19 layers, {floats:,} parameters, 96x64 pixels, 3 classes, f32\n"
+        f"exported: {version}\n"
         "serve it: make run MODEL=small\n"
     )
     about = json.loads((version / "assets.extra" / "model.json").read_text())
@@ -61,7 +61,9 @@ def test_a_built_in_network_takes_its_classes_from_the_names(
     names.write_text("\n".join(NAMES))
     built_in = (Path("yolov4-tiny"), weights, names)
     assert main([*export_arguments(built_in, tmp_path / "repository"), "--size", "64"]) == 0
-    assert capsys.readouterr().out.startswith(f"38 layers, {floats:,} floats, 64x64 pixels, 3 cl")
+    assert capsys.readouterr().out.startswith(
+        f"38 layers, {floats:,} parameters, 64x64 pixels, 3 cl"
+    )
     assert (tmp_path / "repository" / "small" / "1" / "saved_model.pb").exists()
 
 
@@ -92,7 +94,7 @@ def lose(number: int) -> Callable[[Files], None]:
         (lengthen, r"small\.weights is too long: {bytes:,} bytes expected, {more:,} found"),
         (widen, r"small\.weights is cut short: [\d,]+ bytes expected, {bytes:,} found"),
         (misname, r"small\.names has 2 names, but the network has 3 classes"),
-        (lose(0), r"--cfg .*small\.cfg: no such file, and built in are only yolov4, yolov4-tiny"),
+        (lose(0), r"--cfg .*small\.cfg: no such file; built in: yolov4, yolov4-tiny, demo"),
         (lose(1), r"cannot read .*small\.weights: No such file"),
         (lose(2), r"cannot read .*small\.names: No such file"),
     ],

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from yolov4.network import ModelError
+from yolov4.errors import ModelError
 from yolov4.train.data import Dataset
 
 Floats = npt.NDArray[np.float64]

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolov4.darknet import read_cfg, read_names
-from yolov4.network import ModelError, Network
-from yolov4.weights import Array, count_floats
+from yolov4.errors import ModelError
+from yolov4.load import CFG_NAMES, read_network
+from yolov4.network.layers import Network
+from yolov4.network.weights import Array, count_floats
 
 if TYPE_CHECKING:
     from yolov4.train.data import Dataset
@@ -31,58 +32,70 @@ DEMO_TOWERS = 2  # cores
 
 def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `train` and `train-demo` to the sub-commands."""
-    train = commands.add_parser("train", help="your pictures, annotated as COCO's -> .weights")
+    train = commands.add_parser("train", help="train or fine-tune a model on COCO annotations")
     train.set_defaults(run=_train)
-    train.add_argument("--data", required=True, type=Path, help="annotations in COCO's format")
-    train.add_argument("--images", required=True, type=Path, help="the folder of the pictures")
-    train.add_argument("--cfg", required=True, type=Path, help="the network, a Darknet .cfg")
-    train.add_argument("--weights", type=Path, help="its .weights to start from")
+    train.add_argument("--data", required=True, type=Path, help="COCO annotation file")
+    train.add_argument("--images", required=True, type=Path, help="folder of the pictures")
+    train.add_argument(
+        "--cfg", required=True, help=f"Darknet .cfg file, or built in: {', '.join(CFG_NAMES)}"
+    )
+    train.add_argument("--weights", type=Path, help="weights to start from (default: random)")
     train.add_argument(
         "--names",
         type=Path,
-        help="its .names: classes called the same in both keep what they have learnt",
+        help="class names of the weights: classes that are also annotated keep their weights",
     )
     train.add_argument(
         "--class",
         dest="classes",
         action="append",
         metavar="NAME",
-        help="learn this category only; may be repeated (default: all of them)",
+        help="train on this category only; repeatable (default: all categories)",
     )
-    train.add_argument("--out", type=Path, default=Path("trained"), help="(default: %(default)s)")
-    train.add_argument("--name", default="trained", help="of the files (default: %(default)s)")
-    train.add_argument("--steps", type=int, default=1000, help="(default: %(default)s)")
-    train.add_argument("--batch", type=int, default=8, help="pictures (default: %(default)s)")
     train.add_argument(
-        "--rate", type=float, default=2e-4, help="highest learning rate (default: %(default)s)"
+        "--out", type=Path, default=Path("trained"), help="output folder (default: %(default)s)"
+    )
+    train.add_argument(
+        "--name", default="trained", help="base name of the files (default: %(default)s)"
+    )
+    train.add_argument("--steps", type=int, default=1000, help="(default: %(default)s)")
+    train.add_argument("--batch", type=int, default=8, help="batch size (default: %(default)s)")
+    train.add_argument(
+        "--rate", type=float, default=2e-4, help="peak learning rate (default: %(default)s)"
     )
     train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
 
-    scenes = commands.add_parser("draw-scenes", help="labelled scenes as the bundled model knows")
+    scenes = commands.add_parser("draw-scenes", help="draw labelled scenes for the bundled model")
     scenes.set_defaults(run=_draw_scenes)
-    scenes.add_argument("--out", type=Path, required=True, help="a folder")
+    scenes.add_argument("--out", type=Path, required=True, help="output folder")
     scenes.add_argument(
-        "--first", type=int, default=1_000_000, help="seed; it learnt 0 to 7999 (default: 1000000)"
+        "--first",
+        type=int,
+        default=1_000_000,
+        help="first seed; 0 to 7999 were used in training (default: %(default)s)",
     )
     scenes.add_argument("--count", type=int, default=1000, help="(default: %(default)s)")
 
-    demo = commands.add_parser("train-demo", help="draw the scenes, train the bundled model anew")
+    demo = commands.add_parser(
+        "train-demo", help="draw scenes and train the bundled model from scratch"
+    )
     demo.set_defaults(run=_train_demo)
-    demo.add_argument("--out", type=Path, default=Path("trained"), help="(default: %(default)s)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("trained"), help="output folder (default: %(default)s)"
+    )
     demo.add_argument("--steps", type=int, default=DEMO_STEPS, help="(default: %(default)s)")
     demo.add_argument("--scenes", type=int, default=DEMO_SCENES, help="(default: %(default)s)")
 
 
 def _train(options: argparse.Namespace) -> None:
-    network = read_cfg(options.cfg)
-    before = read_names(options.names, network.classes) if options.names else []
+    network, before = read_network(options.cfg, options.names, names_required=False)
     if min(options.steps, options.batch) < 1 or options.rate <= 0:
         raise ModelError("--steps and --batch must be at least 1, and --rate above 0")
     _quiet()
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
     from yolov4.train.loop import Plan, bar
-    from yolov4.train.start import read_vector, transfer
+    from yolov4.train.transfer import read_vector, transfer
 
     if options.weights:
         vector = read_vector(options.weights, network)
@@ -95,7 +108,8 @@ def _train(options: argparse.Namespace) -> None:
     network, vector = transfer(network, vector, before, data.names, options.seed)
     if options.weights:
         fresh = [name for name in data.names if name not in before]
-        bar(f"kept of {options.weights}: all but the class scores of {', '.join(fresh) or 'none'}")
+        what = f"class scores of {', '.join(fresh)} start from scratch" if fresh else "all layers"
+        bar(f"layers copied from {options.weights}: {what}")
     plan = Plan(
         steps=options.steps,
         batch=options.batch,
@@ -124,8 +138,8 @@ def _train_demo(options: argparse.Namespace) -> None:
     _quiet()
     import tensorflow as tf
 
-    from yolov4.architecture import yolov4
     from yolov4.demo.scenes import write_scenes
+    from yolov4.network.architecture import yolov4
     from yolov4.train.anchors import find_anchors
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
@@ -166,24 +180,25 @@ def _run(
     plan: "Plan",
     served_size: tuple[int, int] | None = None,
 ) -> None:
-    from yolov4.train.darknet_writer import write_model
+    from yolov4.darknet.writer import write_model
     from yolov4.train.loop import bar, train
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"cannot write {folder}: {error.strerror}") from error
-    bar(f"{len(data.pixels)} pictures, {len(data.names)} classes, {count_floats(network):,} floats")
+    counts = f"{len(data.pixels)} pictures, {len(data.names)} classes"
+    bar(f"{counts}, {count_floats(network):,} parameters")
     vector = train(network, vector, data, plan, folder / f"{name}.checkpoint.npz", bar)
     served = network.resized(*served_size) if served_size else network
     files = write_model(folder, name, served, vector, data.names, plan.steps * plan.batch)
     cfg, weights, names = files
     bar(
-        f"written: {weights}\nmake it servable: python -m yolov4 export --name {name} "
+        f"trained: {weights}\nexport it: python -m yolov4 export --name {name} "
         f"--cfg {cfg} --weights {weights} --names {names}"
     )
 
 
 def _quiet() -> None:
-    # TensorFlow takes seconds to start; a mistake in the arguments has been told by now.
+    # TensorFlow takes seconds to start, so arguments are checked before.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from yolov4.export import preprocess
-from yolov4.network import ModelError
+from yolov4.errors import ModelError
+from yolov4.export.saved_model import preprocess
 
 Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator

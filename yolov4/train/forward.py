@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.graph import ACTIVATIONS, Tensor, padded, walk
-from yolov4.network import Convolutional, Network, Shortcut, Yolo
-from yolov4.weights import BATCH_NORM_EPSILON, Array, ConvShape, conv_shapes
+from yolov4.graph.body import ACTIVATIONS, Tensor, padded, walk
+from yolov4.network.layers import Convolutional, Network, Shortcut, Yolo
+from yolov4.network.weights import BATCH_NORM_EPSILON, Array, ConvShape, conv_shapes
 
 NOISE = 0.1  # of a fresh kernel, beside its orthogonal centre
 

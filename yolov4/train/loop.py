@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from yolov4.network import ModelError, Network, Yolo
+from yolov4.errors import ModelError
+from yolov4.network.layers import Network, Yolo
+from yolov4.network.weights import Array
 from yolov4.train.data import Dataset, batch, cut
 from yolov4.train.forward import forward, parts
 from yolov4.train.loss import Losses, Truth, losses
 from yolov4.train.optimizer import Optimizer
-from yolov4.weights import Array
 
 STATISTICS_MOMENTUM = 0.03
 SMALL = 128  # what a thing looks like is learnt from small pictures in about half of the time

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from yolov4.graph import Tensor
-from yolov4.network import Network, Yolo
+from yolov4.graph.body import Tensor
+from yolov4.network.layers import Network, Yolo
 
 ASSIGN_IOU = 0.4  # Darknet's yolov4.cfg has 0.213; worse fits only cost a narrow network
 IGNORE_IOU = 0.7  # its ignore_thresh: a box as good as this is no mistake, assigned or not

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from yolov4.graph import Tensor
-from yolov4.network import Network
+from yolov4.graph.body import Tensor
+from yolov4.network.layers import Network
+from yolov4.network.weights import conv_shapes
 from yolov4.train.forward import parts, sizes_of
-from yolov4.weights import conv_shapes
 
 CLIP_NORM = 10.0
 MOMENTUM, KERNEL_MOMENTUM, SQUARES = 0.9, 0.95, 0.999

@@ -13,15 +13,16 @@ import pytest
 
 from tests.support.project import ROOT
 from yolov4.__main__ import main
-from yolov4.architecture import yolov4_tiny
-from yolov4.darknet import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.writer import write_cfg, write_model
 from yolov4.demo.scenes import write_scenes
-from yolov4.network import ModelError, Network
-from yolov4.train.darknet_writer import write_cfg, write_model
+from yolov4.errors import ModelError
+from yolov4.network.architecture import yolov4_tiny
+from yolov4.network.layers import Network
+from yolov4.network.weights import count_floats
 from yolov4.train.forward import initial
 from yolov4.train.loop import Plan, State
-from yolov4.train.start import read_vector, transfer, with_classes
-from yolov4.weights import count_floats
+from yolov4.train.transfer import read_vector, transfer, with_classes
 
 START = yolov4_tiny(64, 64, 5, 0.125)
 START_NAMES = ["star", "dog", "heart", "cat", "key"]

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from yolov4.network import ModelError
+from yolov4.errors import ModelError
 from yolov4.train.anchors import find_anchors
 from yolov4.train.data import CORNER, Dataset, batch, cut, read_coco
 
@@ -161,7 +161,7 @@ def test_anchors_are_where_the_sizes_are() -> None:
 
 
 def test_a_picture_is_stretched_as_it_is_when_served(tmp_path: Path) -> None:
-    from yolov4.export import preprocess
+    from yolov4.export.saved_model import preprocess
 
     pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     file = io.BytesIO()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yolov4.architecture import yolov4_tiny
+from yolov4.network.architecture import yolov4_tiny
+from yolov4.network.weights import conv_shapes, count_floats
 from yolov4.train.forward import initial, parts
 from yolov4.train.optimizer import Optimizer, orthogonalized
-from yolov4.weights import conv_shapes, count_floats
 
 NETWORK = yolov4_tiny(64, 64, 2, 0.125)
 SIZE = count_floats(NETWORK)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tests.support.yolov4_models import load
-from yolov4.architecture import yolov4_tiny
-from yolov4.darknet import read_weights
+from yolov4.darknet.reader import read_weights
+from yolov4.darknet.writer import write_model
 from yolov4.demo.scenes import NAMES, write_scenes
-from yolov4.train.darknet_writer import write_model
+from yolov4.network.architecture import yolov4_tiny
+from yolov4.network.model import Model
 
 SIDE = 128
 
@@ -20,7 +21,7 @@ SIDE = 128
 def test_four_scenes_are_learnt_by_heart(tmp_path: Path) -> None:
     """AP above 0.95 on them by pycocotools, through the SavedModel of the files written."""
     pytest.importorskip("pycocotools", reason="needs pycocotools")
-    from yolov4.export import export
+    from yolov4.export.saved_model import export
     from yolov4.train.anchors import find_anchors
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
@@ -33,7 +34,7 @@ def test_four_scenes_are_learnt_by_heart(tmp_path: Path) -> None:
     plan = Plan(steps=500, batch=4, warm_up=20, average=0.95, augment=False, rate=3e-3)
     vector = train(network, initial(network, 0), data, plan)
     _, weights, _ = write_model(tmp_path, "four", network, vector, NAMES, seen=0)
-    version = export(network, read_weights(weights, network), NAMES, tmp_path, "four", {})
+    version = export(Model(network, read_weights(weights, network), NAMES), tmp_path, "four", {})
     assert average_precision(annotations, tmp_path, version) > 0.95
 
 

@@ -1,0 +1,169 @@
+"""The text of a `.cfg`: sections of keys and values, each remembering its line.
+
+Which keys there are is Darknet's (AlexeyAB/darknet, src/parser.c). A key of a layer is either used,
+or known to concern training alone, or refused unless it has the value that does nothing. Of [net],
+which is about training but for a few keys, only those few are looked at.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from yolov4.errors import ModelError
+
+ACTIVATIONS = ("leaky", "linear", "logistic", "mish", "relu", "swish")
+
+
+class Keys(NamedTuple):
+    """The keys of one kind of section, with spaces between."""
+
+    used: str
+    refused: str = ""  # each with the one value, if any, that does the same as leaving it out
+    training: str = ""
+
+
+KEYS = {
+    "net": Keys("width height channels letter_box", refused="time_steps=1"),
+    "convolutional": Keys(
+        "filters size stride stride_x stride_y pad padding groups batch_normalize cbn activation",
+        refused="dilation=1 antialiasing=0 binary=0 xnor=0 bin_output=0 share_index= sway=0 "
+        "rotate=0 stretch=0 stretch_sway=0 flipped=0 coordconv=0 dontload=0 dontloadscales=0",
+        training="angle assisted_excitation dot grad_centr reverse stream wait_stream",
+    ),
+    "shortcut": Keys("from activation", refused="weights_type=none weights_normalization=none"),
+    "route": Keys("layers groups group_id", training="stream wait_stream"),
+    "maxpool": Keys(
+        "size stride stride_x stride_y padding",
+        refused="antialiasing=0 maxpool_depth=0 maxpool_zero_nonmax=0",
+        training="out_channels",  # of maxpool_depth
+    ),
+    "upsample": Keys("stride", refused="scale=1"),
+    "dropout": Keys("", training="probability dropblock dropblock_size_abs dropblock_size_rel"),
+    "yolo": Keys(
+        "anchors mask num classes scale_x_y new_coords",
+        training="beta_nms cls_normalizer counters_per_class delta_normalizer dets_for_show "
+        "dets_for_track embedding_layer focal_loss ignore_thresh iou_loss iou_normalizer "
+        "iou_thresh iou_thresh_kind jitter label_smooth_eps map max max_delta nms_kind "
+        "obj_normalizer objectness_smooth random resize show_details sim_thresh track_ciou_norm "
+        "track_history_size truth_thresh",
+    ),
+}
+TRAINING_ANYWHERE = (
+    "burnin_update clip dont_update learning_rate onlyforward show_receptive_field stopbackward "
+    "train_only_bn"
+)
+SAME = {"network": "net", "conv": "convolutional", "max": "maxpool"}
+
+
+@dataclass
+class Section:
+    """One section of a `.cfg`, and what it says. Every error names the file and the line."""
+
+    path: Path
+    name: str
+    line: int
+    values: dict[str, tuple[str, int]] = field(default_factory=dict)  # key -> value, line
+    repeated: dict[str, int] = field(default_factory=dict)  # key -> line where it differs
+
+    def where(self, key: str | None = None) -> str:
+        line = self.values[key][1] if key in self.values else self.line
+        return f"{self.path}, line {line}"
+
+    def error(self, reason: str, key: str | None = None) -> ModelError:
+        return ModelError(f"{self.where(key)}: {reason}")
+
+    def integer(self, key: str, default: int, at_least: int = 0) -> int:
+        if key not in self.values:
+            return default
+        value = self.values[key][0]
+        try:
+            number = int(value)
+        except ValueError:
+            raise self.error(f"{key}={value}: a whole number expected", key) from None
+        if number < at_least:
+            raise self.error(f"{key}={value}: at least {at_least} expected", key)
+        return number
+
+    def number(self, key: str, default: float) -> float:
+        return self.numbers(key)[0] if key in self.values else default
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        numbers = self.numbers(key)
+        if any(number != int(number) for number in numbers):
+            raise self.error(f"{key}={self.values[key][0]}: whole numbers expected", key)
+        return tuple(int(number) for number in numbers)
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        if key not in self.values:
+            return ()
+        value = self.values[key][0]
+        try:
+            numbers = tuple(float(part) for part in value.rstrip(",").split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(map(math.isfinite, numbers)):
+            raise self.error(f"{key}={value}: numbers with commas between expected", key)
+        return numbers
+
+    def activation(self, default: str) -> str:
+        name = self.values.get("activation", (default, 0))[0]
+        if name not in ACTIVATIONS:
+            raise self.error(
+                f"activation={name} is not supported; these are: {', '.join(ACTIVATIONS)}",
+                "activation",
+            )
+        return name
+
+    def check_keys(self) -> None:
+        """Refuse the keys that would change the result in ways nobody here carries out."""
+        kind = SAME.get(self.name, self.name)
+        if kind not in KEYS:
+            raise self.error(f"[{self.name}] is not supported; these are: {', '.join(KEYS)}")
+        keys = KEYS[kind]
+        refused = dict(entry.split("=") for entry in keys.refused.split())
+        passed_over = f"{keys.training} {TRAINING_ANYWHERE}".split()
+        for key, (value, _) in self.values.items():
+            if key in keys.used.split():
+                if key in self.repeated:
+                    raise self.error(
+                        f"{key}={value}, but line {self.repeated[key]} says otherwise: "
+                        "delete one of them",
+                        key,
+                    )
+            elif key in refused:
+                if value != refused[key]:
+                    raise self.error(f"{key}={value} in [{self.name}] is not supported", key)
+            elif kind != "net" and key not in passed_over:
+                raise self.error(
+                    f"{key}={value}: no key of [{self.name}] that is known here. If it concerns "
+                    "training only, delete the line",
+                    key,
+                )
+
+
+def read_sections(path: Path) -> list[Section]:
+    """The sections of a `.cfg` in order, at least one, and every key of them known."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    sections: list[Section] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = "".join(raw.split("#")[0].split(";")[0].split())  # Darknet drops every space too
+        if line.startswith("[") and line.endswith("]"):
+            sections.append(Section(path, line[1:-1], number))
+        elif line:
+            key, equals, value = line.partition("=")
+            if not (key and equals and value):
+                raise ModelError(f"{path}, line {number}: neither [section] nor key=value: {raw}")
+            if not sections:
+                raise ModelError(f"{path}, line {number}: {key}= stands before the first [section]")
+            known = sections[-1].values.setdefault(key, (value, number))
+            if known[0] != value:
+                sections[-1].repeated[key] = number
+    if not sections:
+        raise ModelError(f"{path}: no [section] in it, is it a .cfg?")
+    for section in sections:
+        section.check_keys()
+    return sections

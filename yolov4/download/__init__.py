@@ -1,0 +1,1 @@
+"""The official COCO weights, downloaded and checked."""

@@ -1,0 +1,1 @@
+"""Networks as plain data: layers, the built-in architectures, and the numbers they need."""

@@ -1,0 +1,1 @@
+"""PyTorch checkpoints of YOLOv4, read without PyTorch."""

@@ -1,0 +1,32 @@
+"""The command `verify`."""
+
+import argparse
+from pathlib import Path
+
+from yolov4.errors import ModelError
+from yolov4.load import add_model_arguments, load_model
+
+PICTURES = (".jpg", ".jpeg", ".png")
+
+
+def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = commands.add_parser(
+        "verify", help="compare an exported model with its float32 reference"
+    )
+    verify.set_defaults(run=_verify)
+    verify.add_argument("artefact", type=Path, help="version: model_repository/<name>/<number>")
+    add_model_arguments(verify)
+    verify.add_argument("--images", required=True, type=Path, help="folder of pictures")
+    verify.add_argument(
+        "--annotations", type=Path, help="COCO annotations; also reports AP for both models"
+    )
+
+
+def _verify(options: argparse.Namespace) -> None:
+    model = load_model(options.cfg, options.weights, options.names, options.size)
+    pictures = sorted(p for p in options.images.glob("*") if p.suffix.lower() in PICTURES)
+    if not pictures:
+        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {options.images}")
+    from yolov4.verify.compare import verify
+
+    print(verify(model, options.artefact, pictures, options.annotations))
