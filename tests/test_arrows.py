@@ -43,7 +43,10 @@ DOORS = {
     },  # of backend its message classes alone, see test_main
 }
 # Each room of yolov4/ may import those before it.
-YOLOV4 = ["errors", "network", "darknet", "torch", "graph", "export", "verify", "download"]
+YOLOV4 = [
+    *("errors", "network", "darknet", "torch", "load", "download"),
+    *("graph", "export", "verify", "demo", "train", "__main__"),
+]
 
 
 def imports(path: Path) -> set[str]:
@@ -97,6 +100,21 @@ def test_the_services_doors() -> None:
         packages = {name.split(".")[0] for name in imports(path)}
         for package, doors in DOORS.items():
             assert package not in packages or room(path) in doors, f"{path} imports {package}"
+
+
+def test_the_models_arrows() -> None:
+    assert {room(path) for path in files("yolov4")} == set(YOLOV4)
+    for path in files("yolov4"):
+        rooms = {name.split(".")[1] for name in imports(path) if name.startswith("yolov4.")}
+        allowed = set(YOLOV4[: YOLOV4.index(room(path)) + 1])
+        assert rooms & set(YOLOV4) <= allowed, path
+
+
+def test_reading_a_model_needs_no_tensorflow() -> None:
+    for path in files("yolov4"):
+        before_graph = YOLOV4.index(room(path)) < YOLOV4.index("graph")
+        packages = {name.split(".")[0] for name in imports(path)}
+        assert not before_graph or "tensorflow" not in packages, path
 
 
 def test_only_the_benches_start_or_call_what_is_ours() -> None:

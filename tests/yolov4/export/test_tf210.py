@@ -21,7 +21,7 @@ PREDICT = """
 import sys
 from pathlib import Path
 import numpy as np
-from tests.yolov4_models import load
+from tests.support.yolov4_models import load
 version, picture, answer = map(Path, sys.argv[1:])
 np.savez(answer, **load(version)([picture.read_bytes()]))
 """

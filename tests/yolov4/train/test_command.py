@@ -140,7 +140,7 @@ def test_what_was_learnt_is_kept(
 ) -> None:
     start = ["--weights", str(scenes / "start.weights"), "--names", str(scenes / "start.names")]
     assert main(arguments(scenes, tmp_path, 1, "--class", "key", "--class", "fish", *start)) == 0
-    assert "all but the class scores of fish" in capsys.readouterr().err
+    assert ": class scores of fish start from scratch" in capsys.readouterr().err
 
 
 def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:
