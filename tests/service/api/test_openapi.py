@@ -1,0 +1,37 @@
+"""The OpenAPI document: every status, every kind of body, names for code generators."""
+
+from tests.support.gateway_process import GatewayProcess
+
+
+def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> None:
+    document = gateway.http.get("/openapi.json").json()
+    detect = document["paths"]["/detect"]["post"]
+    assert set(detect["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
+    assert set(detect["responses"]["200"]["content"]) == {"application/json", "image/jpeg"}
+    assert set(detect["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "application/octet-stream",
+    }
+    names = {p["name"] for p in detect["parameters"]}
+    assert names == {"score_threshold", "max_detections", "label", "format", "X-Timeout-Ms"}
+    batch = document["paths"]["/detect/batch"]["post"]
+    assert set(batch["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
+    assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503", "504"}
+    assert "Problem" in document["components"]["schemas"]
+    for response in detect["responses"].values():
+        assert "HTTPValidationError" not in str(response)
+    assert gateway.http.get("/docs").status_code == 200
+
+
+def test_names_for_code_generators(gateway: GatewayProcess) -> None:
+    """Each operation has an id that is a Python name, a tag and a summary; no parameter is null."""
+    document = gateway.http.get("/openapi.json").json()
+    calls = [call for methods in document["paths"].values() for call in methods.values()]
+    ids = [call["operationId"] for call in calls]
+    assert sorted(ids) == ["detect", "detect_batch", "livez", "metrics", "model", "readyz"]
+    assert {tag for call in calls for tag in call["tags"]} == {"detection", "operation"}
+    assert all(call["summary"] for call in calls)
+    assert '{"type":"null"}' not in str(document["paths"]).replace("'", '"').replace(" ", "")
