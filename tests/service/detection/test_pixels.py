@@ -1,13 +1,16 @@
 """Pictures decoded, turned upright and encoded again."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 
-from service.detection.pixels import decode, normalize_orientation
-from service.errors import BadPicture
+from service.detection.pixels import decode, normalize_orientation, verify
+from service.errors import BadPicture, TooLarge
 from tests.support.pictures import picture
+from tests.support.project import ROOT
 from tests.support.two_decoders import header_of
 
 
@@ -62,3 +65,99 @@ def test_sixteen_bits_of_grey_are_scaled_not_clipped(orientation: int) -> None:
     assert header_of(out.getvalue()).orientation == orientation
     found = decode(out.getvalue(), header_of(out.getvalue())).convert("L").tobytes()
     assert sum(found) / len(found) == pytest.approx(127.5, abs=1)
+
+
+def without_palette() -> bytes:
+    out = io.BytesIO()
+    Image.new("P", (16, 16)).save(out, "PNG", transparency=0)
+    data = out.getvalue()
+    start = data.index(b"PLTE") - 4
+    return data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :]
+
+
+def test_a_palette_picture_without_a_palette_is_a_bad_picture() -> None:
+    """Pillow raises AssertionError, which is no reason for a 500."""
+    with pytest.raises(BadPicture, match="damaged"):
+        decode(without_palette(), header_of(without_palette()))
+
+
+@pytest.mark.parametrize("error", [AssertionError, MemoryError, RecursionError, OverflowError])
+def test_whatever_pillow_raises_is_a_bad_picture(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("out of the decoder")
+
+    data = picture()
+    header = header_of(data)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    for work in (decode, verify, normalize_orientation):
+        with pytest.raises(BadPicture, match="damaged or ends early"):
+            work(data, header)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_side_that_no_jpeg_can_have_is_too_large(orientation: int) -> None:
+    data = picture(70_000, 10, "PNG", orientation=orientation)
+    with pytest.raises(TooLarge, match=r"70000 x 10 pixels.*at most 65535"):
+        normalize_orientation(data, header_of(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "by"),
+    [
+        ("JPEG", (4032, 3024), 1),  # a phone's photo keeps every pixel
+        ("JPEG", (4608, 3072), 2),
+        ("JPEG", (6145, 6145), 4),
+        ("PNG", (4608, 3072), 2),
+        ("JPEG", (16_000, 1000), 1),
+    ],
+)
+def test_a_large_picture_is_decoded_at_a_fraction_of_its_size(
+    kind: str, size: tuple[int, int], by: int
+) -> None:
+    data = picture(*size, kind, orientation=6)
+    turned = normalize_orientation(data, header_of(data))
+    assert (turned.width, turned.height) == tuple(-(-side // by) for side in reversed(size))
+    with Image.open(io.BytesIO(turned.data)) as sent:
+        assert sent.size == (turned.width, turned.height)
+        pixel = sent.getpixel((turned.width - 9, 9))  # the white corner, turned to the right
+    assert isinstance(pixel, tuple)
+    assert min(pixel) > 200
+
+
+MEASURE = """
+import sys
+from service.detection import image, pixels
+data = sys.stdin.buffer.read()
+def resident(name):
+    return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024
+header = image.plain_header(data) or image.pillow_header(data)
+open("/proc/self/clear_refs", "w").write("5")  # from here on, VmHWM counts anew
+before = resident("VmRSS")
+pixels.normalize_orientation(data, header)
+print(resident("VmHWM") - before, pixels.decoding_bytes(header))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "save"),
+    [
+        ("JPEG", "RGB", {}),
+        ("JPEG", "CMYK", {}),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "P", {}),
+        ("WEBP", "RGB", {}),
+        ("WEBP", "RGBA", {"lossless": True, "method": 0}),
+    ],
+)
+def test_decoding_takes_no_more_memory_than_is_reserved(
+    kind: str, mode: str, save: dict[str, object]
+) -> None:
+    data = picture(4000, 3000, kind, mode, orientation=6, **save)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE], cwd=ROOT, input=data, capture_output=True, check=True
+    )
+    peak, reserved = map(int, run.stdout.split())
+    assert 0.3 * reserved < peak < 1.05 * reserved + 8 * 2**20

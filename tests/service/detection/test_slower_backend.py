@@ -1,0 +1,89 @@
+"""A model server that becomes four times slower under overload: few admitted pictures are late."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from service.detection.admission import Admission
+from service.errors import DeadlineExceeded, Full
+from tests.support import virtual_time
+
+SLOTS = 16
+SLOWER_AT_S = 20.0
+END_S = 60.0
+
+
+class Server:
+    """Shares its processor among all calls, as threads do; a call takes `work_s` of it alone."""
+
+    def __init__(self, work_s: float, chance: random.Random) -> None:
+        self.work_s = work_s
+        self.chance = chance
+        self.left: dict[asyncio.Event, float] = {}
+
+    async def serve(self, step_s: float) -> None:
+        while True:
+            await asyncio.sleep(step_s)
+            share_s = step_s / max(1, len(self.left))
+            for done in list(self.left):
+                self.left[done] -= share_s
+                if self.left[done] <= 0:
+                    done.set()
+
+    async def call(self) -> None:
+        done = asyncio.Event()
+        self.left[done] = self.work_s * self.chance.uniform(0.7, 1.3)
+        try:
+            await done.wait()
+        finally:
+            del self.left[done]
+
+
+async def overload(work_s: float, budget_s: float) -> dict[str, Counter[str]]:
+    """Three times what the server can do; outcomes of what came before and after it slowed down."""
+    loop, chance, registry = asyncio.get_running_loop(), random.Random(1), CollectorRegistry()
+    gauges = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
+    admission = Admission(SLOTS, 64, *gauges, clock=loop.time)
+    server = Server(work_s, chance)
+    seen: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
+
+    async def picture() -> None:
+        came = loop.time()
+        counts = seen["after" if came > SLOWER_AT_S + 1 else "before"]
+        try:
+            async with admission.slot(budget_s):
+                try:
+                    async with asyncio.timeout_at(came + budget_s):
+                        await server.call()
+                except TimeoutError as error:
+                    raise DeadlineExceeded("late") from error
+            counts["answered"] += 1
+        except Full:
+            counts["rejected"] += 1
+        except DeadlineExceeded:
+            counts["late"] += 1
+
+    serving = asyncio.create_task(server.serve(work_s / 10))
+    pictures = []
+    while loop.time() < END_S:
+        await asyncio.sleep(chance.expovariate(3 / work_s))
+        if loop.time() > SLOWER_AT_S:
+            server.work_s = 4 * work_s
+        pictures.append(asyncio.create_task(picture()))
+    await asyncio.gather(*pictures)
+    serving.cancel()
+    return seen
+
+
+@pytest.mark.parametrize(("work_s", "budget_s"), [(0.02, 2.0), (0.1, 10.0), (0.05, 10.0)])
+def test_few_admitted_pictures_are_late(work_s: float, budget_s: float) -> None:
+    seen = virtual_time.run(overload(work_s, budget_s))
+    before, after = seen["before"], seen["after"]
+    # What was in a slot when the server became slower cannot be helped; what waited can.
+    assert before["late"] <= SLOTS + 2
+    assert before["answered"] > 0.9 * SLOWER_AT_S / work_s
+    assert after["late"] <= 0.05 * (after["late"] + after["answered"])
+    assert after["answered"] > 0.8 * (END_S - SLOWER_AT_S - 1) / (4 * work_s)
