@@ -12,7 +12,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
+.PHONY: help run model test test-slow test-clients check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ test: .venv/dev ## the tests; those that need DETECT_TEST_DATA or .venv310 say s
 
 test-slow: .venv/dev ## those that take longer
 	$(BIN)/python -m pytest -m slow
+
+test-clients: .venv/dev .venv-clients/dev ## other services' real clients against this one
+	$(BIN)/python -m pytest tests/clients
 
 check: .venv/dev docs ## linters, type checks, the documentation, container files
 	$(BIN)/ruff check .
@@ -73,6 +76,7 @@ bench-served: .venv/dev ## what serving MODEL= costs beside calling it in proces
 lock: .venv/dev ## the newest versions that requirements/*.in allow
 	for name in run dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
 		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/clients.in -o requirements/clients.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \
 		--python-platform x86_64-unknown-linux-gnu requirements/tf210.in -o requirements/tf210.txt
 
@@ -88,7 +92,7 @@ down: ## ends them; the models and Prometheus' data stay
 	@$(COMPOSE) down
 
 clean: ## what make made, but for the models
-	rm -rf .venv .venv310 .bench .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv310 .venv-clients .bench .mypy_cache .pytest_cache .ruff_cache
 
 # A file inside an environment stands for what was installed into it.
 .venv/run: requirements/run.txt
@@ -101,6 +105,11 @@ clean: ## what make made, but for the models
 
 .venv/dev: requirements/dev.txt .venv/run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv-clients/dev: requirements/clients.txt .venv/run
+	@test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
 .venv310/dev: requirements/tf210.txt

@@ -8,6 +8,7 @@ DetectError
 ├── TooLarge              too many bytes, pixels or pictures
 ├── BadParameter          a part or parameter that is missing, repeated or out of range
 ├── Unauthorized          no key, or one that is not known
+├── NotFound              no model or version of this name
 ├── Unavailable           try again later
 │   ├── Full              the queue or the memory budget is full
 │   ├── Draining          this gateway is shutting down
@@ -48,6 +49,10 @@ class BadParameter(DetectError):
 
 
 class Unauthorized(DetectError):
+    pass
+
+
+class NotFound(DetectError):
     pass
 
 

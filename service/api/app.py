@@ -20,6 +20,10 @@ from ..metrics import Metrics
 from ..settings import Settings
 from . import docs, openapi, page, problems, schemas
 from .auth import APIKeyAuth
+from .dialects.deepstack import DeepStack
+from .dialects.doods import Doods
+from .dialects.inference_protocol import InferenceProtocol
+from .dialects.instances import Instances
 from .middleware import ObservabilityMiddleware
 from .routes import Gateway
 from .routing import DetectionRoute, DirectRoute
@@ -41,7 +45,11 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
     docs.install(app)
     page.install(app)
     # Not by include_router, which runs FastAPI's own handler instead of the routes'.
-    app.router.routes += [*_detection_routes(gateway), *_operation_routes(gateway)]
+    path = settings.api_keys_file
+    auth = APIKeyAuth(path) if path else None
+    app.router.routes += [*_detection_routes(gateway, auth), *_operation_routes(gateway)]
+    for dialect in (Doods, DeepStack, Instances, InferenceProtocol):
+        app.router.routes += dialect(gateway, auth).routes()
     return app
 
 
@@ -60,18 +68,18 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _detection_routes(gateway: Gateway) -> Iterator[DetectionRoute]:
-    path = gateway.settings.api_keys_file
-    keys, unauthorized = ([Depends(APIKeyAuth(path))], [401]) if path else ([], [])
+def _detection_routes(gateway: Gateway, auth: APIKeyAuth | None) -> Iterator[DetectionRoute]:
+    keys, unauthorized = ([Depends(auth)], [401]) if auth else ([], [])
     route = partial(DetectionRoute, methods=["POST"], tags=["detection"], dependencies=keys)
     responses = openapi.problems(400, *unauthorized, 408, 413, 415, 422, 503, 504)
     yield route(
         "/detect",
-        gateway.detect,
+        Doods(gateway, auth).detect,
         operation_id="detect",
+        description=gateway.detect.__doc__,
         summary="Detect objects in one picture",
         responses={
-            200: {"model": schemas.Detections, "content": {"image/jpeg": {}}},
+            200: {"model": schemas.Detections | schemas.Roboflow, "content": {"image/jpeg": {}}},
             **responses,
         },
         openapi_extra=openapi.body(1),

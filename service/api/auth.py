@@ -22,9 +22,19 @@ class APIKeyAuth:
 
     def __call__(self, request: Request, bearer: Bearer = None, header: Header = None) -> None:
         # The two schemes are parameters only for /openapi.json; the key is read here.
+        self.authorize(request, self.header_key(request))
+
+    @staticmethod
+    def header_key(request: Request) -> str:
+        """The key that the headers bring, or nothing. The third is what DOODS clients send."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            key = request.headers.get("x-api-key", "")
+        if scheme.lower() == "bearer":
+            return key
+        names = ("x-api-key", "doods-auth-key")
+        return next((request.headers[name] for name in names if name in request.headers), "")
+
+    def authorize(self, request: Request, key: str) -> None:
+        """Raises Unauthorized unless `key` is one of the file's."""
         if not key:
             raise Unauthorized(
                 "This call needs a key: send Authorization: Bearer KEY, or X-API-Key: KEY."

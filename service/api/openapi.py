@@ -9,6 +9,7 @@ ANY = "application/octet-stream"  # the picture's own bytes say what it is
 PROBLEMS = {
     400: "Not a decodable picture (`bad-picture`), or a malformed body (`malformed-body`).",
     401: "Missing or unknown API key.",
+    404: "No model or version of this name.",
     408: "Upload timed out.",
     413: "Too many bytes, pixels or pictures.",
     415: "Unsupported media type or encoding.",
@@ -21,6 +22,25 @@ PROBLEMS = {
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {code: {"description": PROBLEMS[code], "content": content} for code in codes}
+
+
+JSON_PICTURE = {
+    "type": "object",
+    "properties": {"image": {"type": "string", "format": "byte"}},
+    "required": ["image"],
+}
+
+
+def json_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Responses of another service's API: its own JSON object."""
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {code: {"description": PROBLEMS[code], "content": content} for code in codes}
+
+
+def json_body(required: str, **properties: Any) -> dict[str, Any]:
+    """Request body: a JSON object with `required`, described by `properties`."""
+    schema = {"type": "object", "properties": properties, "required": [required]}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 TIMEOUT = {
@@ -49,4 +69,5 @@ def body(max_pictures: int) -> dict[str, Any]:
     content: dict[str, Any] = {"multipart/form-data": {"schema": form, "encoding": encoding}}
     if max_pictures == 1:
         content |= {media_type: {"schema": binary} for media_type in (*MEDIA_TYPES, ANY)}
+        content["application/json"] = {"schema": JSON_PICTURE}
     return {"requestBody": {"required": True, "content": content}, "parameters": [TIMEOUT]}

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from .. import errors
 from ..errors import DetectError
@@ -24,6 +25,7 @@ STATUS: dict[type[DetectError], int] = {
     errors.BadPicture: 400,
     errors.MalformedBody: 400,
     errors.Unauthorized: 401,
+    errors.NotFound: 404,
     errors.SlowUpload: 408,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
@@ -64,26 +66,37 @@ def cause(error: BaseException) -> str | None:
     return str(details())[:500] if callable(details) else None
 
 
+def headers(error: BaseException) -> dict[str, str]:
+    """The response headers that belong to an error."""
+    if isinstance(error, errors.Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.Unauthorized) else {}
+
+
 def response(content: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     return Response(to_json(content), content["status"], headers, PROBLEM_MEDIA_TYPE)
+
+
+def _methods(request: Request) -> set[str]:
+    """Of the path's own routes: a parameter of another path may match it too, but comes later."""
+    routes = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
+    own = (route for route in routes if route.path == routes[0].path)
+    return {method for route in own for method in getattr(route, "methods", None) or ()}
 
 
 def install(app: FastAPI) -> None:
     """Every failure of a request becomes a problem document."""
 
     async def on_detect_error(request: Request, error: Exception) -> Response:
-        headers = {}
-        if isinstance(error, errors.Unavailable):
-            headers = {"Retry-After": str(error.retry_after_s)}
-        elif isinstance(error, errors.Unauthorized):
-            headers = {"WWW-Authenticate": "Bearer"}
-        return response(document(request, error), headers)
+        return response(document(request, error), headers(error))
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = str(error.detail).lower().replace(" ", "-")
         detail = f"{request.method} {request.scope['path']}: {error.detail}. See /docs."
         content = problem_document(request.state.request_id, error.status_code, kind, detail)
+        if error.status_code == 405:  # a path may have a route for each of its methods
+            return response(content, {"Allow": ", ".join(sorted(_methods(request)))})
         return response(content, error.headers)
 
     async def on_disconnect(request: Request, _: Exception) -> Response:

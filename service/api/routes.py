@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query as InQuery
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import errors, logs
 from ..detection.detector import Detector
-from ..detection.models import Result
+from ..detection.models import Query, Result
 from ..detection.timings import Timings
 from ..errors import DetectError
 from ..lifecycle import Lifecycle
@@ -24,6 +24,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from . import labels, problems, schemas, uploads
 from .deadlines import cancel_on_disconnect, deadline, parse_timeout
+from .dialects import roboflow
 from .memory_budget import MemoryBudget
 
 
@@ -40,26 +41,33 @@ class Gateway:
         metrics.held_bytes.set_function(lambda: self.memory.held)
 
     async def detect(
-        self, request: Request, query: Annotated[schemas.DetectQuery, Query()]
+        self, request: Request, query: Annotated[schemas.DetectQuery, InQuery()]
     ) -> Response:
         """Detects objects in one picture, sent as the form part `image` or as the raw body. Returns
         them as JSON, highest score first, or drawn on the picture."""
-        timings: Timings = request.state.timings
-        fields = request.state.fields
-        reservation = request.state.reservation
         labels.check(query.label, self.detector.models())
         started = perf_counter()
-        data = await uploads.read_image(request, self.settings, reservation)
+        data = await uploads.read_image(request, self.settings, request.state.reservation)
+        return await self.answer(request, query, data, started)
+
+    async def answer(
+        self, request: Request, query: schemas.DetectQuery, data: bytes, started: float
+    ) -> Response:
+        """The response to `/detect` for a picture's bytes. `started`: when the request came."""
+        timings: Timings = request.state.timings
+        fields = request.state.fields
         uploaded = timings.since(started, "upload")
         until = deadline(request, started, uploaded, self.settings.deadline_s)
         fields["bytes"] = len(data)
 
         async def work() -> tuple[Result, Response]:
             result = await self.detector.detect(
-                data, query.query(), until, timings, _sender(request)
+                data, query.query(), until, timings, sender(request)
             )
             fields["detections"] = len(result.detections)
             fields["version"] = result.version
+            if query.format is schemas.Format.roboflow:
+                return result, _json(roboflow.response(request.state.request_id, result, timings))
             if not schemas.wants_image(query.format, request.headers.get("accept", "")):
                 return result, _json(schemas.detections(self.settings.model_name, result))
             drawn = await self.detector.draw(data, result.detections, until, timings)
@@ -67,71 +75,77 @@ class Gateway:
 
         result, response = await cancel_on_disconnect(request, work())
         if isinstance(response, ImageResponse):
-            reservation.resize(len(response.body))
-        self._count(result)
+            request.state.reservation.resize(len(response.body))
+        self.count(result)
         return response
 
     async def detect_batch(
-        self, request: Request, query: Annotated[schemas.BatchQuery, Query()]
+        self, request: Request, query: Annotated[schemas.BatchQuery, InQuery()]
     ) -> Response:
         """Detects objects in several pictures, sent as form parts named `image`. `results` has one
         entry for each, in request order: what `/detect` returns, or `error`. A bad picture affects
         no other; if the service cannot process any of them, the whole request fails."""
         timings: Timings = request.state.timings
-        fields = request.state.fields
         labels.check(query.label, self.detector.models())
         started = perf_counter()
         pictures = await uploads.read_images(request, self.settings, request.state.reservation)
         timings.since(started, "upload")
+        results = await self.detect_all(request, pictures, query.query(), started)
+        try:
+            return self._batch_response(request, results)
+        finally:
+            del results  # as in `deadlines`: else the pictures wait for a collection
+
+    async def detect_all(
+        self, request: Request, pictures: Sequence[bytes], query: Query, started: float
+    ) -> list[Result | BaseException]:
+        """Several pictures of one request, in request order. `started`: when it came."""
         parse_timeout(request)  # before any work
+        fields = request.state.fields
         fields["pictures"] = len(pictures)
         fields["bytes"] = sum(map(len, pictures))
-        # One batch takes at most half of the slots, and never fills the queue.
+        # One request takes at most half of the slots, and never fills the queue.
         window = asyncio.Semaphore(max(1, self.settings.max_in_flight // 2))
 
         async def detect(data: bytes, part: Timings) -> Result:
             async with window:
                 now = perf_counter()
                 until = deadline(request, started, now, self.settings.deadline_s)
-                return await self.detector.detect(
-                    data, query.query(), until, part, _sender(request)
-                )
+                return await self.detector.detect(data, query, until, part, sender(request))
 
         parts = [Timings() for _ in pictures]
         work = asyncio.gather(*map(detect, pictures, parts), return_exceptions=True)
         results = await cancel_on_disconnect(request, work)
+        timings: Timings = request.state.timings
         for part in parts:  # they overlap, so the longest counts
             timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
-        try:
-            return self._batch_response(request, results)
-        finally:
-            del results, work  # as in `deadlines`: else the pictures wait for a collection
+        return results
 
     def _batch_response(
         self, request: Request, results: Sequence[Result | BaseException]
     ) -> Response:
         failures = [result for result in results if not isinstance(result, Result)]
         if len(failures) == len(results) and not any(map(_is_the_pictures, failures)):
-            self._count_rejected(failures[1:])  # the route counts the one that is raised
+            self.count_rejected(failures[1:])  # the route counts the one that is raised
             raise failures[0]
-        self._count_rejected(failures)
+        self.count_rejected(failures)
         if failures:
             request.state.fields["failed"] = len(failures)
         contents: list[dict[str, Any]] = []
         for result in results:
             if isinstance(result, Result):
-                self._count(result)
+                self.count(result)
                 contents.append(schemas.detections(self.settings.model_name, result))
             else:
                 _log_bug(request, result)
                 contents.append({"error": problems.document(request, result)})
         return _json({"results": contents})
 
-    def _count_rejected(self, failures: Sequence[BaseException]) -> None:
+    def count_rejected(self, failures: Sequence[BaseException]) -> None:
         for error in failures:
             self.metrics.rejected(problems.reason(error)).inc()
 
-    def _count(self, result: Result) -> None:
+    def count(self, result: Result) -> None:
         self.metrics.images.inc()
         for detection in result.detections:
             self.metrics.detections(detection.label).inc()
@@ -177,7 +191,7 @@ class ImageResponse(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-def _sender(request: Request) -> str:
+def sender(request: Request) -> str:
     """Who sent the picture: the key's owner, else the address."""
     owner = request.state.fields.get("key")
     return f"key {owner}" if owner else request.client.host if request.client else ""

@@ -20,14 +20,16 @@ from .problems import reason
 
 
 class DirectRoute(APIRoute):
-    """Its endpoint takes `request` and `query: Annotated[SomeModel, Query()]`, or nothing.
+    """Its endpoint takes `request`, and perhaps `query: Annotated[SomeModel, Query()]`, or nothing.
 
     Its `dependencies`, plain functions, get the request first.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any):
         super().__init__(path, endpoint, **options)
-        query = inspect.signature(endpoint).parameters.get("query")
+        parameters = inspect.signature(endpoint).parameters
+        query = parameters.get("query")
+        self._takes_request = "request" in parameters
         self._model: type[BaseModel] | None = get_args(query.annotation)[0] if query else None
         self._checks = [d.dependency for d in self.dependencies if d.dependency is not None]
         self.app = request_response(self._respond)
@@ -36,7 +38,8 @@ class DirectRoute(APIRoute):
         for check in self._checks:
             check(request)
         if self._model is None:
-            response: Response = await self.endpoint()
+            arguments = (request,) if self._takes_request else ()
+            response: Response = await self.endpoint(*arguments)
             return response
         response = await self.endpoint(request, parse_query(self._model, request))
         return response

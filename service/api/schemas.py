@@ -13,6 +13,7 @@ from ..detection.models import ModelInfo, Query, Result
 class Format(StrEnum):
     json = "json"
     image = "image"
+    roboflow = "roboflow"
 
 
 def _without_null(schema: dict[str, Any]) -> None:
@@ -42,8 +43,8 @@ class DetectQuery(BatchQuery):
     format: Annotated[
         Format | None,
         Field(
-            description="`json`, or `image` for the picture with boxes drawn, as JPEG. Default:"
-            " `json`, unless the Accept header prefers `image/jpeg`.",
+            description="`json`, `image` for the picture with boxes drawn, as JPEG, or `roboflow`"
+            " for Roboflow's JSON. Default: `json`, unless the Accept header prefers `image/jpeg`.",
             json_schema_extra=_without_null,
         ),
     ] = None
@@ -121,6 +122,28 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong and how to fix it.")
     request_id: str
+
+
+class RoboflowPrediction(BaseModel):
+    """`x`, `y`: the centre, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float
+    class_: str = Field(alias="class")
+    class_id: int
+    detection_id: str
+
+
+class Roboflow(BaseModel):
+    """`format=roboflow`. `time` in seconds."""
+
+    inference_id: str
+    time: float
+    image: Image
+    predictions: list[RoboflowPrediction]
 
 
 class Failed(BaseModel):

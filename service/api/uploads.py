@@ -31,12 +31,12 @@ PLAIN = {"", "identity", "binary", "8bit", "7bit"}  # codings that change nothin
 
 async def read_image(request: Request, settings: Settings, reservation: Reservation) -> bytes:
     """The picture of `POST /detect`."""
-    media_type, options = _content_type(request)
+    media_type, options = content_type(request)
     if media_type in RAW:
-        return await _read(request, settings.max_upload_bytes, reservation)
+        return await read_body(request, settings.max_upload_bytes, reservation)
     if media_type != FORM:
         raise UnsupportedMedia(f"{_describe(media_type)}; {HINT}.")
-    body = await _read(request, settings.max_upload_bytes + FORM_OVERHEAD, reservation)
+    body = await read_body(request, settings.max_upload_bytes + FORM_OVERHEAD, reservation)
     return _parse(body, options, settings.max_upload_bytes, 1)[0]
 
 
@@ -44,7 +44,7 @@ async def read_images(
     request: Request, settings: Settings, reservation: Reservation
 ) -> list[bytes]:
     """The pictures of `POST /detect/batch`, in request order."""
-    media_type, options = _content_type(request)
+    media_type, options = content_type(request)
     if media_type != FORM:
         raise UnsupportedMedia(
             f"{_describe(media_type)}; send {FORM} with parts named {PART!r}"
@@ -52,11 +52,12 @@ async def read_images(
         )
     # One picture over its own limit fails alone: the detector checks that.
     limit = settings.max_batch_bytes
-    body = await _read(request, limit, reservation)
+    body = await read_body(request, limit, reservation)
     return _parse(body, options, limit, settings.max_batch_pictures)
 
 
-def _content_type(request: Request) -> tuple[str, dict[str, str]]:
+def content_type(request: Request) -> tuple[str, dict[str, str]]:
+    """Media type, empty where there is none, and its parameters."""
     coding = ", ".join(request.headers.getlist("content-encoding")).lower()
     if coding not in PLAIN:
         raise UnsupportedMedia(
@@ -72,7 +73,8 @@ def _describe(media_type: str) -> str:
     return f"Content-Type is {media_type[:80]!r}" if media_type else "There is no Content-Type"
 
 
-async def _read(request: Request, limit: int, reservation: Reservation) -> bytes:
+async def read_body(request: Request, limit: int, reservation: Reservation) -> bytes:
+    """The whole body. Raises TooLarge, Full, SlowUpload, MalformedBody or ClientDisconnect."""
     body = bytearray()
     async for chunk in _chunks(request, limit, reservation):
         body += chunk

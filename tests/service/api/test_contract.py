@@ -1,6 +1,7 @@
 """What a running gateway answers against its own document, for data that the document allows and
 for data that it forbids: no status, content type or schema that is not declared."""
 
+import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ def pictures(kind: str) -> st.SearchStrategy[bytes]:
 for name in MEDIA_TYPES:
     media_type(name, pictures(name.removeprefix("image/").upper()))
 media_type(ANY, pictures("PNG"))
+schemathesis.openapi.format(
+    "byte", pictures("JPEG").map(lambda data: base64.b64encode(data).decode())
+)
 
 
 def document(examples: int, asked: Settings | None = None) -> schemathesis.BaseSchema:
@@ -47,11 +51,22 @@ def document(examples: int, asked: Settings | None = None) -> schemathesis.BaseS
                 "seed": SEED,
                 "generation": {"max-examples": examples, "database": "none"},
                 "checks": {
+                    # 404: a version that is not served.
                     # Who waits for one millisecond gets the 504 that is declared. A 5xx that is
                     # not is an undeclared status.
                     "not_a_server_error": {"enabled": False},
-                    "positive_data_acceptance": {"expected-statuses": [200, 504]},
+                    "positive_data_acceptance": {"expected-statuses": [200, 404, 504]},
+                    "negative_data_rejection": {
+                        "expected-statuses": [400, 401, 404, 405, 413, 415, 422, 503, 504]
+                    },
                 },
+                # Text parts of a form have no types: 0 and "0" are the same bytes.
+                "operations": [
+                    {
+                        "include-tag": "DeepStack",
+                        "checks": {"negative_data_rejection": {"enabled": False}},
+                    }
+                ],
             }
         ),
     )

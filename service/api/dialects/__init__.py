@@ -1,0 +1,1 @@
+"""Other services' APIs, so that their clients can use this one: a file for each."""

@@ -1,0 +1,175 @@
+"""What the dialects share: routes with errors in their own form, and the way to the detector."""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...detection.models import Query, Result
+from ...errors import BadParameter, DetectError, MalformedBody
+from .. import openapi, problems
+from ..auth import APIKeyAuth
+from ..deadlines import cancel_on_disconnect, deadline
+from ..routes import Gateway, sender
+from ..routing import DetectionRoute, DirectRoute
+
+ErrorBody = Callable[[Request, int, str], dict[str, Any]]
+"""From the HTTP status and the sentence of an error to the dialect's own error object."""
+
+BASE64 = {"type": "string", "format": "byte"}
+PATH_SCHEMAS = {"version": {"type": "string", "pattern": "^[0-9]{1,19}$"}}
+INLINE_CHARACTERS = 64 * 1024  # shorter base64 is decoded on the event loop
+ERRORS = (400, 401, 404, 408, 413, 415, 422, 503, 504)
+MAX_JSON_OVERHEAD = 64 * 1024  # bytes of JSON around pictures in base64
+
+
+class _OwnErrors(DirectRoute):
+    """Errors have the form that `error_body` gives them."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Awaitable[Response]],
+        error_body: ErrorBody,
+        **options: Any,
+    ) -> None:
+        options.setdefault("responses", openapi.json_errors(*ERRORS))
+        schemas = PATH_SCHEMAS | options.pop("path_schemas", {})
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": schemas[name]}
+            for name in re.findall(r"{(\w+)}", path)
+        ]
+        options["openapi_extra"] = {"parameters": parameters} | options.get("openapi_extra", {})
+        super().__init__(path, endpoint, **options)
+        self._error_body = error_body
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            return await super()._respond(request)
+        except DetectError as error:
+            problem = problems.document(request, error)
+            content = self._error_body(request, problem["status"], problem["detail"])
+            return json_response(content, problem["status"], problems.headers(error))
+
+
+class DialectRoute(_OwnErrors, DetectionRoute):
+    """A detection route of a dialect."""
+
+
+class InfoRoute(_OwnErrors):
+    """A route of a dialect that tells about the service or its model."""
+
+
+class Dialect:
+    """One other service's API. `auth` is None where no API keys are configured."""
+
+    def __init__(self, gateway: Gateway, auth: APIKeyAuth | None) -> None:
+        self.gateway = gateway
+        self.settings = gateway.settings
+        self.auth = auth
+
+    def path_schemas(self, *more: str) -> dict[str, Any]:
+        """OpenAPI's schemas of the path's parameters: the names that a model has here."""
+        names = {"type": "string", "enum": [self.settings.model_name, *more]}
+        return {"model": names, "name": names}
+
+    def routes(self) -> Iterable[DirectRoute]:
+        raise NotImplementedError
+
+    def authorize(self, request: Request, key: str = "") -> None:
+        """Checks the key of the headers, else `key`. Raises Unauthorized."""
+        if self.auth is not None:
+            self.auth.authorize(request, self.auth.header_key(request) or key)
+
+    async def detect_picture(
+        self, request: Request, data: bytes, query: Query, started: float
+    ) -> Result:
+        """One picture's detections. `started`: `time.perf_counter()` when the request came."""
+        timings = request.state.timings
+        fields = request.state.fields
+        uploaded = timings.since(started, "upload")
+        until = deadline(request, started, uploaded, self.settings.deadline_s)
+        fields["bytes"] = len(data)
+        work = self.gateway.detector.detect(data, query, until, timings, sender(request))
+        result = await cancel_on_disconnect(request, work)
+        fields |= {"detections": len(result.detections), "version": result.version}
+        self.gateway.count(result)
+        return result
+
+
+def json_response(
+    content: Any, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(to_json(content), status, headers, "application/json")
+
+
+def json_limit(picture_bytes: int) -> int:
+    """Most bytes of a JSON body with pictures of `picture_bytes` in base64."""
+    return picture_bytes * 4 // 3 + MAX_JSON_OVERHEAD
+
+
+async def parse_json(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises MalformedBody, with the place of the mistake."""
+    try:
+        if len(body) < INLINE_CHARACTERS:
+            content = from_json(body, allow_inf_nan=False)
+        else:
+            content = await asyncio.to_thread(from_json, body, allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedBody(f"The body is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise MalformedBody("The body is JSON, but not an object.")
+    return content
+
+
+async def decode_base64(text: Any, where: str) -> bytes:
+    """A picture's bytes. Data URLs are accepted; other URLs are not fetched.
+
+    Raises MalformedBody, which names `where` the text stood.
+    """
+    if not isinstance(text, str):
+        raise MalformedBody(f"{where} must be a picture in base64.")
+    if text[:8].lower().startswith(("http://", "https://", "file://", "ftp://")):
+        raise MalformedBody(f"{where} is a URL; send the picture itself, in base64.")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        if len(text) < INLINE_CHARACTERS:
+            return _decode(text)
+        return await asyncio.to_thread(_decode, text)
+    except ValueError as error:  # binascii.Error is one
+        raise MalformedBody(f"{where} is not base64 ({error}).") from error
+
+
+def _decode(text: str) -> bytes:
+    # Encoders that wrap lines, and those that use the URL alphabet, are both in use.
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def parameters(content: dict[str, Any]) -> Query:
+    """`parameters`: score_threshold and max_detections, both optional. Others are errors."""
+    given = content.get("parameters") or {}
+    if not isinstance(given, dict):
+        raise BadParameter("parameters must be an object.")
+    most = number(given, "max_detections", 1, 100, 100)
+    if most != int(most):
+        raise BadParameter("max_detections must be a whole number.")
+    return Query(number(given, "score_threshold", 0, 1, 0.25), int(most), frozenset())
+
+
+def number(content: dict[str, Any], name: str, low: float, high: float, default: float) -> float:
+    """An optional number of a JSON object. Raises BadParameter where it is none or out of range."""
+    value = content.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadParameter(f"{name} must be a number from {low:g} to {high:g}.")
+    return float(value)

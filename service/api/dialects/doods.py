@@ -1,0 +1,109 @@
+"""DOODS: the detector that Home Assistant has built in. https://github.com/snowzach/doods2
+
+`GET /detectors`, and JSON on `POST /detect`. Boxes are 0 to 1 of the picture's sides, confidences 0
+to 100. The filter `detect` names labels with their minimum; `*` is for all others.
+"""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Annotated, Any
+
+from fastapi import Query as InQuery
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...detection.models import Detection, Query, Result
+from ...errors import BadParameter, DetectError, MalformedBody
+from .. import labels, problems, schemas, uploads
+from ..routing import DirectRoute
+from .base import Dialect, decode_base64, json_limit, json_response, number, parse_json
+from .labels import coco_label
+
+SMALLEST_CONFIDENCE = 0.001  # the model's own floor
+ALL = "*"
+
+
+class Doods(Dialect):
+    def routes(self) -> Iterator[DirectRoute]:
+        yield DirectRoute(
+            "/detectors",
+            self.detectors,
+            methods=["GET"],
+            tags=["DOODS"],
+            summary="Detectors with their labels",
+            operation_id="doods_detectors",
+        )
+
+    async def detectors(self) -> Response:
+        """The one detector, as `default`, which Home Assistant's configuration names."""
+        models = self.gateway.detector.models()
+        labels = sorted({coco_label(label) for model in models for label in model.labels})
+        name = self.settings.model_name
+        detector = {"type": "tensorflow", "model": name, "labels": labels, "width": 0, "height": 0}
+        names = dict.fromkeys(("default", name))
+        return json_response({"detectors": [{"name": each, **detector} for each in names]})
+
+    async def detect(
+        self, request: Request, query: Annotated[schemas.DetectQuery, InQuery()]
+    ) -> Response:
+        """`POST /detect`: JSON here, and every other body as the gateway takes it."""
+        if uploads.content_type(request)[0] != "application/json":
+            return await self.gateway.detect(request, query)
+        try:
+            return await self._detect_json(request, query)
+        except DetectError as error:
+            # Home Assistant looks for `error`; every other caller finds the usual problem.
+            self.gateway.count_rejected([error])
+            problem = problems.document(request, error)
+            content = {**problem, "error": problem["detail"]}
+            return problems.response(content, problems.headers(error))
+
+    async def _detect_json(self, request: Request, query: schemas.DetectQuery) -> Response:
+        labels.check(query.label, self.gateway.detector.models())
+        started = perf_counter()
+        limit = json_limit(self.settings.max_upload_bytes)
+        body = await uploads.read_body(request, limit, request.state.reservation)
+        content = await parse_json(body)
+        del body
+        if "image" in content:
+            data = await decode_base64(content.pop("image"), "image")
+            return await self.gateway.answer(request, query, data, started)
+        return await self._doods(request, content, started)
+
+    async def _doods(self, request: Request, content: dict[str, Any], started: float) -> Response:
+        """`data` in base64. What `detect` does not list is left out."""
+        name = content.get("detector_name") or "default"
+        if name not in ("default", self.settings.model_name):
+            raise BadParameter(f"There is no detector {str(name)[:80]!r}; see GET /detectors.")
+        minimum = content.get("detect") or {}
+        if not isinstance(minimum, dict):
+            raise BadParameter('detect must be an object, for example {"*": 50}.')
+        limits = {label: number(minimum, label, 0, 100, 0) / 100 for label in minimum}
+        if content.get("regions"):
+            raise BadParameter("regions are not supported; set limits in detect.")
+        if "data" not in content:
+            raise MalformedBody("The JSON has neither `image` nor `data`, a picture in base64.")
+        data = await decode_base64(content.pop("data"), "data")
+        floor = min(limits.values(), default=1.0)
+        wanted = Query(max(floor, SMALLEST_CONFIDENCE), 100, frozenset())
+        result = await self.detect_picture(request, data, wanted, started)
+        shown = [_shown(d, result) for d in result.detections if _passes(d, limits)]
+        return json_response({"id": content.get("id", ""), "detections": shown})
+
+
+def _passes(d: Detection, limits: dict[str, float]) -> bool:
+    for label in (coco_label(d.label), d.label, ALL):
+        if label in limits:
+            return d.score >= limits[label]
+    return False
+
+
+def _shown(d: Detection, result: Result) -> dict[str, Any]:
+    return {
+        "label": coco_label(d.label),
+        "confidence": round(100 * d.score, 4),
+        "top": d.box.y_min / result.height,
+        "left": d.box.x_min / result.width,
+        "bottom": d.box.y_max / result.height,
+        "right": d.box.x_max / result.width,
+    }
