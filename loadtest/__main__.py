@@ -1,45 +1,64 @@
-"""The command line, `python -m loadtest`. What stops a command costs one sentence and status 1."""
+"""The command line, `python -m loadtest`. Errors print one line and exit with status 1."""
 
 import argparse
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .accuracy import add_accuracy
-from .mlperf import add_mlperf
-from .report import add_report
-from .server import add_server
-from .soak import add_soak
-from .stopped import Stopped
-from .throughput import add_throughput
+from . import CommandError
 
-# Each adds a parser whose default `run` takes the options and returns the exit status.
-# `options.command` is the line that was typed, for reports.
-COMMANDS = (add_accuracy, add_throughput, add_soak, add_server, add_mlperf, add_report)
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements" / "loadtest.txt"
+PACKAGES = {
+    *("httptools", "jinja2", "matplotlib", "mlperf_loadgen", "numpy", "psutil", "pycocotools"),
+    *("pydantic", "tqdm"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtest", description="Measure a detection service from outside."
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    for add in COMMANDS:
-        add(commands)
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(typed)
-    options.command = shlex.join(["python", "-m", "loadtest", *typed])
     try:
-        status: int = options.run(options)
-    except Stopped as error:
+        return _run(typed)
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in PACKAGES:
+            raise
+        install = f"{sys.executable} -m pip install -r {REQUIREMENTS}"
+        print(f"error: {package} is not installed: {install}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(typed: Sequence[str]) -> int:
+    # Imported here, so that a missing package is reported like any other error.
+    from .accuracy.command import add_accuracy
+    from .commands.mlperf import add_mlperf
+    from .commands.options import without_key
+    from .commands.server import add_server
+    from .commands.soak import add_soak
+    from .commands.throughput import add_throughput
+    from .report.command import add_report
+
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest",
+        description="Measure a detection service over HTTP.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    # Each adds a parser whose default `run` takes the options and returns the exit status.
+    for add in (add_accuracy, add_throughput, add_soak, add_server, add_mlperf, add_report):
+        add(commands)
+    options = parser.parse_args(typed)
+    options.command = without_key(typed)
+    status: int = options.run(options)
     return status
 
 
 if __name__ == "__main__":
-    # Left as it is, SIGTERM would end the process without the clean-up an interrupt gets.
+    # The default handler of SIGTERM would end the process without clean-up.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

@@ -1,0 +1,1 @@
+"""Benchmarks that start this project's own processes: gateway, served, overload."""
