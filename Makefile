@@ -65,13 +65,13 @@ format: .venv/dev ## what ruff can mend
 venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 
 bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
-	$(BIN)/python -m loadtest.gateway_bench $(ARGS)
+	$(BIN)/python -m loadtest.bench gateway $(ARGS)
 
 bench-overload: .venv/dev ## what MODEL= served does at 1 to 8 times its capacity, beside LitServe and BentoML
-	$(BIN)/python -m loadtest.overload_bench --model $(MODEL) --picture $(PICTURE) $(ARGS)
+	$(BIN)/python -m loadtest.bench overload --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
 bench-served: .venv/dev ## what serving MODEL= costs beside calling it in process, on PICTURE=
-	$(BIN)/python -m loadtest.served_bench --model $(MODEL) --picture $(PICTURE) $(ARGS)
+	$(BIN)/python -m loadtest.bench served --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
 lock: .venv/dev ## the newest versions that requirements/*.in allow
 	for name in run dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \

@@ -1,12 +1,13 @@
-"""For locust, which has a web page and drives many machines; it is not installed with this project.
+"""For Locust, which has a web UI and distributed load. `--images` is required.
 
     pip install -r requirements/loadtest.txt
     locust -f loadtest/locustfile.py --host http://localhost:8000 --images DIR
 
-A user sends its next picture when the one before is answered: a closed loop. What callers who do
-not wait would see is `python -m loadtest server`'s.
+DETECT_API_KEY is sent as the API key. A user sends its next picture once the previous one is
+answered: a closed loop, which hides stalls. `python -m loadtest server` is the open loop.
 """
 
+import os
 import random
 from argparse import ArgumentParser
 from functools import cache
@@ -19,19 +20,21 @@ TYPES = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
+KEY = os.environ.get("DETECT_API_KEY")
+AUTHORIZATION = {"Authorization": f"Bearer {KEY}"} if KEY else {}
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the pictures")
+    parser.add_argument("--images", required=True, metavar="DIR", help="directory of pictures")
 
 
 @cache
 def pictures(folder: str) -> list[tuple[str, bytes]]:
-    """(media type, bytes) of each."""
+    """(media type, content) of each picture."""
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in TYPES)
     if not paths:
-        raise SystemExit(f"--images {folder} has no picture ({', '.join(TYPES)})")
+        raise SystemExit(f"--images {folder} has no pictures ({', '.join(TYPES)})")
     return [(TYPES[path.suffix.lower()], path.read_bytes()) for path in paths]
 
 
@@ -42,4 +45,5 @@ class Caller(FastHttpUser):  # type: ignore[misc]
     @task  # type: ignore[untyped-decorator]
     def detect(self) -> None:
         media_type, data = random.choice(self.pictures)
-        self.client.post("/detect", data=data, headers={"Content-Type": media_type})
+        headers = {"Content-Type": media_type, **AUTHORIZATION}
+        self.client.post("/detect", data=data, headers=headers)
