@@ -49,7 +49,7 @@ check: .venv/dev docs ## linters, type checks, the documentation, container file
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(call lint,$(BIN)/hadolint --version,$(BIN)/hadolint Dockerfile.* docker/Dockerfile.*)
-	@$(call lint,promtool --version,promtool check config docker/prometheus/prometheus.yml)
+	@$(call lint,promtool --version,promtool check rules docker/prometheus/rules.yml && promtool test rules tests/docker/prometheus_rules.yml)
 	@$(call lint,docker compose version,for t in cpu g4 inf1; do TARGET=$$t docker compose config -q || exit 1; done)
 
 docs: .venv/dev ## build the documentation site into site/
