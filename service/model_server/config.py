@@ -1,4 +1,4 @@
-"""What to serve: a ModelServerConfig, checked, and the versions it wants out of a directory.
+"""The ModelServerConfig: reads and checks it, and selects the versions to serve.
 
 The rules and texts are those of tensorflow/serving `model_servers/server_core.cc` and
 `sources/storage_path/file_system_storage_path_source.cc`. Errors are `tf.errors.OpError`.
@@ -6,7 +6,7 @@ The rules and texts are those of tensorflow/serving `model_servers/server_core.c
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,9 @@ def parse(path: Path, message: Any) -> Any:
         ) from error
 
 
-def check(config: Any) -> None:
-    """Refuses a ModelServerConfig that TensorFlow Serving refuses, in its words."""
+def check(config: Any, previous: Mapping[str, Any]) -> None:
+    """Raises INVALID_ARGUMENT for what TensorFlow Serving refuses. `previous`: name -> ModelConfig
+    that is being replaced."""
     if config.WhichOneof("config") == "custom_model_config":
         raise _invalid("ModelServer does not yet support custom model config.")
     seen: set[str] = set()
@@ -62,6 +63,12 @@ def check(config: Any) -> None:
             raise _invalid(
                 "Illegal setting neither ModelServerConfig::model_type (deprecated) "
                 f"nor ModelServerConfig::model_platform, model name is {model.name}"
+            )
+        before = previous.get(model.name)
+        if before is not None and before.model_platform != model.model_platform:
+            raise _invalid(
+                f"Illegal to change a model's platform. For model {model.name} platform was "
+                f"{before.model_platform} and new platform requested is {model.model_platform}"
             )
         if model.model_platform != PLATFORM:
             raise _invalid(

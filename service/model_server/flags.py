@@ -1,10 +1,11 @@
-"""tensorflow_model_server's flags, as far as they are supported, and what they mean.
+"""Command-line flags: the subset of tensorflow_model_server's that is supported.
 
 Names, defaults and texts as tensorflow/serving `model_servers/{main.cc,server.h,server.cc}`.
 """
 
 import argparse
-import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ EXIT_FAILED = 255  # main.cc returns -1
 
 
 class Flags(argparse.ArgumentParser):
-    """An unknown flag is an error: one that is ignored would promise what is not done."""
+    """Like tensorflow_model_server's, with `parse` to report unknown flags and go on."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -26,26 +27,45 @@ class Flags(argparse.ArgumentParser):
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
-        self._number("port", 8500, "TCP port of the gRPC API, on every interface; 0: none")
-        self._text("grpc_socket_path", "", "UNIX socket of the gRPC API")
-        self._number("grpc_max_threads", 4 * _cpus(), "Predict calls that run at the same time")
-        self._text("model_name", "default", "name of the model")
-        self._text("model_base_path", "", "absolute path of the directory of its versions")
-        self._text("model_config_file", "", "text ModelServerConfig, instead of name and path")
-        self._number("model_config_file_poll_wait_seconds", 0, "between two reads of it; 0: once")
-        self._number("file_system_poll_wait_seconds", 1, "between two looks for versions; 0: once")
-        self._number("max_num_load_retries", 5, "after a failed load, before giving the version up")
-        self._number("load_retry_interval_micros", 60_000_000, "microseconds between these")
-        self._switch("allow_version_labels_for_unavailable_models", False, "for new labels")
-        self._switch("enable_model_warmup", True, "replay the SavedModel's warm-up requests")
-        self._switch("enable_batching", False, "join requests that come at the same time")
-        self._text("batching_parameters_file", "", "text BatchingParameters, instead of defaults")
-        self._number("tensorflow_session_parallelism", 0, "both of the following; 0: automatic")
-        self._number("tensorflow_intra_op_parallelism", 0, "threads of one operation")
-        self._number("tensorflow_inter_op_parallelism", 0, "operations at the same time")
-        self._switch(
-            "enable_serialization_as_tensor_content", False, "answer bytes, not typed fields"
+        self._number("port", 8500, "TCP port for gRPC on all interfaces; 0 disables it")
+        self._text("grpc_socket_path", "", "path of a UNIX socket for gRPC")
+        self._number(
+            "grpc_max_threads", 256, "gRPC threads; calls beyond one fewer are rejected at once"
         )
+        self._text("model_name", "default", "model name used in requests")
+        self._text("model_base_path", "", "absolute path of the directory with its versions")
+        self._text(
+            "model_config_file",
+            "",
+            "file with a ModelServerConfig in text format, in place of name and path",
+        )
+        self._number(
+            "model_config_file_poll_wait_seconds",
+            0,
+            "seconds between reads of that file; 0 reads it once",
+        )
+        self._number(
+            "file_system_poll_wait_seconds",
+            1,
+            "seconds between checks for new versions; 0 checks once",
+        )
+        self._number("max_num_load_retries", 5, "retries after a version failed to load")
+        self._number("load_retry_interval_micros", 60_000_000, "microseconds between retries")
+        self._switch(
+            "allow_version_labels_for_unavailable_models",
+            False,
+            "allow labels for versions that are not loaded",
+        )
+        self._switch("enable_model_warmup", True, "run the model's warm-up requests when it loads")
+        self._number("num_request_iterations_for_warmup", 0, "runs of each; 0 means 1")
+        self._switch("enable_batching", False, "run simultaneous requests as one batch")
+        self._text("batching_parameters_file", "", "file with BatchingParameters in text format")
+        self._number(
+            "tensorflow_session_parallelism", 0, "threads for both of the following; 0 is automatic"
+        )
+        self._number("tensorflow_intra_op_parallelism", 0, "threads within an operation")
+        self._number("tensorflow_inter_op_parallelism", 0, "operations that run in parallel")
+        self._switch("enable_serialization_as_tensor_content", False, "return tensors as raw bytes")
 
     def _number(self, name: str, default: int, sentence: str) -> None:
         self.add_argument(f"--{name}", type=int, default=default, metavar="N", help=sentence)
@@ -58,6 +78,12 @@ class Flags(argparse.ArgumentParser):
             f"--{name}", type=_switch, nargs="?", const=True, default=default, help=sentence
         )
 
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        flags, unknown = self.parse_known_args(arguments)
+        for argument in unknown:
+            sys.stderr.write(f"unknown argument: {argument} (ignored)\n")
+        return flags
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_FAILED, f"{self.format_usage()}{self.prog}: {message}\n")
 
@@ -67,10 +93,6 @@ def _switch(text: str) -> bool:
         return {"true": True, "false": False}[text]
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from None
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def invalid(text: str) -> tf.errors.OpError:

@@ -1,4 +1,4 @@
-"""Several requests as one run: inputs joined along dimension 0, and the answer split among them.
+"""Runs a batch: joins the inputs along dimension 0, splits the outputs.
 
 As tensorflow/serving `batching/batching_session.cc`, in failure too: what fails a batch is the
 answer to each of its requests, whosever input it was.

@@ -1,9 +1,9 @@
-"""The life of versions: found, loaded, served, retired; the old one never before the new one.
+"""Loads and unloads versions: a new one before the old one is retired.
 
 As tensorflow/serving `core/{aspired_versions_manager,loader_harness}.cc` and
 `sources/storage_path/file_system_storage_path_source.cc`, but: a missing base path does not stop
 the polling of other models; a version waiting for its next load attempt blocks nothing and is
-dropped when it is no longer wanted; a first version that fails to load does not end the server.
+dropped when it is no longer wanted.
 """
 
 import ctypes
@@ -63,9 +63,8 @@ class Manager:
         """Closes what is loaded: runs under way end with CANCELLED, a load is abandoned."""
         self._on_end = lambda: None
         repository = self._repository
+        repository.close()
         with repository.changed:
-            repository.closed = True
-            repository.changed.notify_all()
             versions = [v for model in repository.models.values() for v in model.values()]
         for version in versions:
             if version.servable is not None:

@@ -1,4 +1,4 @@
-"""What is served, as requests see it: which version a name means, and in what state each is.
+"""The model repository: the state of each version, and which version serves a request.
 
 One lock, `changed`, guards everything here. Requests look a version up, count themselves in while
 they use it, and read states; only the manager's thread changes a state. What takes long, loading
@@ -35,7 +35,7 @@ class Repository:
 
     def configure(self, config: Any) -> list[str]:
         """Replaces what is served by the ModelServerConfig; returns the names that are new."""
-        model_config.check(config)
+        model_config.check(config, self.config)
         models = {model.name: model for model in config.model_config_list.config}
         with self.changed:
             self._labels = {name: self._checked_labels(model) for name, model in models.items()}
@@ -58,6 +58,12 @@ class Repository:
                     "which is not currently available for inference",
                 )
         return dict(model.version_labels)
+
+    def close(self) -> None:
+        """Ends the manager's thread and all waits."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
 
     def wait_until_loaded(self, names: list[str], timeout_s: float | None) -> None:
         """Returns when each model has an available version; raises UNKNOWN when one has failed."""

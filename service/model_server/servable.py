@@ -1,4 +1,4 @@
-"""One version of a model: a SavedModel in a Session, as TensorFlow Serving runs it.
+"""Loads, warms up and runs one SavedModel, as TensorFlow Serving does.
 
 Errors are `tf.errors.OpError`, here what absl::Status is in TensorFlow Serving: a canonical code
 and a text. Codes and texts follow tensorflow/serving `servables/tensorflow/predict_util.cc` and
@@ -30,12 +30,13 @@ class Servable:
         path: Path,
         session_config: Any,
         *,
-        warmup: bool = True,
+        warmup_iterations: int = 1,
         tensor_content: bool = False,
         batcher: Batcher | None = None,
     ) -> None:
-        """`tensor_content`: answer packed bytes; TensorFlow Serving's default is typed fields.
-        `batcher`: requests of this servable may be joined there, those of warming up too."""
+        """`warmup_iterations`: how often each warm-up request is run. `tensor_content`: return
+        packed bytes; TensorFlow Serving's default is typed fields. `batcher`: joins requests,
+        warm-up requests included."""
         if not any((path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise tf.errors.NotFoundError(
                 None,
@@ -52,8 +53,8 @@ class Servable:
         try:
             meta_graph = self._import(path)
             self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
-            if warmup:
-                self._warm_up(path / WARMUP_REQUESTS)
+            if warmup_iterations:
+                self._warm_up(path / WARMUP_REQUESTS, warmup_iterations)
         except BaseException:
             self.close()
             raise
@@ -64,9 +65,13 @@ class Servable:
                 return tf.compat.v1.saved_model.loader.load(
                     self._session, [tf.saved_model.SERVING], os.fspath(path)
                 )
-        except OSError as error:  # What Python says where C++ has a status: not a SavedModel,
+        # Python's loader raises these where the C++ one has a status.
+        except OSError as error:  # the file cannot be parsed
+            if (path / "saved_model.pb").exists():
+                text = "Read less bytes than requested"
+                raise tf.errors.OutOfRangeError(None, None, text) from error
             raise tf.errors.DataLossError(None, None, str(error)) from error
-        except RuntimeError as error:  # and no meta graph with the tag.
+        except RuntimeError as error:  # no meta graph with the tag
             raise tf.errors.NotFoundError(None, None, str(error)) from error
 
     def close(self) -> None:
@@ -121,7 +126,7 @@ class Servable:
                     + ",".join(sorted(signature.defaults)),
                 )
             try:
-                feeds[self._handle(info.name)] = tf.make_ndarray(proto)
+                feeds[self._handle(info.name)] = tensor_proto.parse(proto)
             except (TypeError, ValueError, MemoryError) as error:
                 raise tf.errors.InvalidArgumentError(
                     None, None, f"tensor parsing error: {alias}"
@@ -163,7 +168,7 @@ class Servable:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
         return arrays
 
-    def _warm_up(self, path: Path) -> None:
+    def _warm_up(self, path: Path, iterations: int) -> None:
         if not path.exists():
             return
         records = tf.compat.v1.io.tf_record_iterator(os.fspath(path))
@@ -171,7 +176,8 @@ class Servable:
             log = prediction_log_pb2.PredictionLog.FromString(record)
             kind = log.WhichOneof("log_type")
             if kind == "predict_log":
-                self.predict(log.predict_log.request)
+                for _ in range(iterations):
+                    self.predict(log.predict_log.request)
             elif kind is not None:
                 raise tf.errors.UnimplementedError(
                     None, None, f"Unsupported log_type for warmup: {kind}"

@@ -1,8 +1,7 @@
-"""The two gRPC services of tensorflow_model_server, over a Repository.
+"""The gRPC services, and the limit on calls at the same time.
 
 Texts follow tensorflow/serving `servables/tensorflow/{predict,get_model_metadata}_impl.cc` and
-`model_servers/{get_model_status,model_service}_impl.cc`. Predict runs on its own threads, so that
-GetModelStatus, which probes ask with a short timeout, never waits behind it.
+`model_servers/{get_model_status,model_service}_impl.cc`, `classifier.cc` and `regressor.cc`.
 """
 
 import asyncio
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 import grpc
 import tensorflow as tf
+from grpc import StatusCode as Code
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 from .repository import Repository
 
 # The one table from TensorFlow's errors to gRPC's codes: both number the canonical codes alike.
-GRPC_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+GRPC_CODES: dict[int, Code] = {code.value[0]: code for code in Code}
 MAX_ERROR_LENGTH = 1024  # characters; model_servers/grpc_status_util.cc
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,40 @@ async def refuse(context: Any, error: tf.errors.OpError) -> NoReturn:
     raise AssertionError("abort raises")
 
 
+class ThreadLimit(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has no types
+    """--grpc_max_threads: refuses every call beyond it, status calls included; nothing queues.
+
+    One thread of the real server waits for the next call, so one call fewer than that can run. A
+    call whose caller has gone occupies its thread until it is done.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._free = threads - 1
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            functools.partial(self._limited, handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    async def _limited(self, method: Any, request: Any, context: Any) -> Any:
+        if self._free <= 0:
+            await context.abort(Code.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+        self._free -= 1
+        call = asyncio.ensure_future(method(request, context))
+        call.add_done_callback(self._release)
+        return await asyncio.shield(call)
+
+    def _release(self, call: "asyncio.Future[Any]") -> None:
+        self._free += 1
+        if not call.cancelled():
+            call.exception()  # retrieve it in case the caller has gone
+
+
 class PredictionService:
     def __init__(self, repository: Repository, threads: int) -> None:
         self._repository = repository
@@ -46,7 +80,6 @@ class PredictionService:
         deadline = None if remaining is None else time.monotonic() + remaining
         run = functools.partial(self._predict, request, deadline)
         try:
-            # When the caller has gone, what is still queued here is never run.
             return await asyncio.get_running_loop().run_in_executor(self._pool, run)
         except tf.errors.OpError as error:
             await refuse(context, error)
@@ -90,13 +123,37 @@ class PredictionService:
         response.metadata["signature_def"].Pack(signatures)
         return response
 
-    async def _unsupported(self, request: Any, context: Any) -> NoReturn:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED, "The embedded model server answers Predict only"
-        )
+    async def Classify(self, request: Any, context: Any) -> NoReturn:
+        await self._refuse_examples("classification", "classify", request, context)
+
+    async def Regress(self, request: Any, context: Any) -> NoReturn:
+        await self._refuse_examples("regression", "regress", request, context)
+
+    async def MultiInference(self, request: Any, context: Any) -> NoReturn:
+        # TensorFlow Serving also refuses it for a model without such signatures, in other words.
+        text = "The embedded model server serves signatures of tensorflow/serving/predict only"
+        await context.abort(Code.INVALID_ARGUMENT, text)
         raise AssertionError("abort raises")
 
-    Classify = Regress = MultiInference = _unsupported
+    async def _refuse_examples(
+        self, kind: str, method: str, request: Any, context: Any
+    ) -> NoReturn:
+        """What TensorFlow Serving says of a model that has no signature of this kind."""
+        try:
+            if not request.HasField("model_spec"):
+                raise tf.errors.InvalidArgumentError(None, None, "Missing ModelSpec")
+            with self._repository.acquire(request.model_spec) as (_, servable):
+                name = request.model_spec.signature_name or "serving_default"
+                if name not in servable.signatures:
+                    text = f"No signature was found with the name: {name}"
+                    raise tf.errors.InvalidArgumentError(None, None, text)
+                text = (
+                    f"Expected {kind} signature method_name to be tensorflow/serving/{method}. "
+                    f"Was: {servable.signatures[name].method_name}"
+                )
+                raise tf.errors.InvalidArgumentError(None, None, text)
+        except tf.errors.OpError as error:
+            await refuse(context, error)
 
 
 class ModelService:

@@ -1,9 +1,10 @@
-"""numpy array -> TensorProto as `Tensor::AsProtoField` and `AsProtoTensorContent` write it.
+"""Converts between numpy arrays and TensorProto as TensorFlow's C++ does.
 
-`tf.make_tensor_proto` will not do: it packs numeric arrays into tensor_content, which TensorFlow
+`tf.make_tensor_proto` is not enough: it packs numeric arrays into tensor_content, which TensorFlow
 Serving does only when asked to. Source: tensorflow `core/framework/tensor.cc`.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,25 @@ def fill(proto: Any, value: Any, *, tensor_content: bool) -> None:
     field, view = FIELDS[dtype]
     flat = array.reshape(-1)
     getattr(proto, field).extend((flat if view is None else flat.view(view)).tolist())
+
+
+def parse(proto: Any) -> Any:
+    """The array in `proto`, as `Tensor::FromProto` reads it: surplus values are dropped, the last
+    of too few is repeated. Raises TypeError, ValueError or MemoryError if it is not valid."""
+    shape = proto.tensor_shape
+    sizes = [dim.size for dim in shape.dim]
+    if shape.unknown_rank or any(size < 0 for size in sizes):
+        raise ValueError("the shape is not fully defined")
+    field, _ = FIELDS.get(tf.as_dtype(proto.dtype), ("", None))
+    if not field:
+        raise TypeError(f"dtype {proto.dtype}")
+    parts = 2 if field.endswith("complex_val") else 1
+    count = prod(sizes) * parts
+    if not proto.tensor_content and len(getattr(proto, field)) > count:
+        surplus, proto = proto, type(proto)()
+        proto.CopyFrom(surplus)
+        del getattr(proto, field)[count:]
+    return tf.make_ndarray(proto)
 
 
 def _string_list(array: npt.NDArray[np.object_]) -> bytes:

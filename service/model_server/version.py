@@ -1,4 +1,4 @@
-"""One version's place in its life, and what is to be done next among all of them.
+"""The states of a version, and the rule that decides which to load, retire or close next.
 
 The rule is tensorflow/serving's `core/availability_preserving_policy.cc`: a version that is no
 longer wanted goes when a wanted one serves, or when none is wanted any more.

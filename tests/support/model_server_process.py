@@ -37,6 +37,16 @@ class Server:
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
+    def wait_until_listening(self) -> None:
+        ready = grpc.channel_ready_future(self.channel)
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                return ready.result(timeout=1)  # type: ignore[no-any-return]
+            except grpc.FutureTimeoutError:
+                ended = self.process.poll() is not None
+                assert not ended and time.monotonic() < end, self.log.read_text()  # noqa: PT018
+
     def predict(self, request: Any, timeout: float = 20) -> Any:
         return self.prediction.Predict(request, timeout=timeout)
 
@@ -95,18 +105,16 @@ def command(*flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, *flags: str) -> Iterator[Server]:
-    """A server that listens; what it logged is in `log`. It is ended with SIGTERM if need be."""
+def running(tmp_path: Path, *flags: str, wait: bool = True) -> Iterator[Server]:
+    """A server, listening if `wait`; its log is in `log`. It is ended with SIGTERM if need be."""
     port = free_port()
     log = tmp_path / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command(f"--port={port}", *flags), cwd=ROOT, stderr=output)
     server = Server(process, port, log)
     try:
-        try:
-            grpc.channel_ready_future(server.channel).result(timeout=START_S)
-        except grpc.FutureTimeoutError as error:
-            raise AssertionError(log.read_text()) from error
+        if wait:
+            server.wait_until_listening()
         yield server
     finally:
         server.channel.close()

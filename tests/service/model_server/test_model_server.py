@@ -1,8 +1,8 @@
 """The embedded model server, as a process behind a socket."""
 
 import io
-import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -15,7 +15,13 @@ import grpc
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow_serving.apis import get_model_metadata_pb2, model_management_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    model_management_pb2,
+    regression_pb2,
+)
 
 from service.model_server.flags import Flags, first_config
 from tests.support import tiny_models
@@ -218,7 +224,7 @@ def test_refusals(server: Server, asked: Any, code: grpc.StatusCode, text: str) 
         ),
     ],
 )
-def test_what_the_graph_refuses_comes_as_it_is(server: Server, asked: Any, text: str) -> None:
+def test_errors_of_the_graph_are_passed_on_verbatim(server: Server, asked: Any, text: str) -> None:
     code, details = refusal(server.predict, asked)
     assert code == Code.INVALID_ARGUMENT
     assert any(one.lower() in details.lower() for one in text.split("|"))
@@ -245,18 +251,6 @@ def cpu_ticks(server: Server) -> int:
     return used() - before
 
 
-def test_status_is_answered_while_every_thread_predicts(server: Server) -> None:
-    asked = request("tiny", "sleep", seconds=(0.5, tf.float64))
-    callers = 4 * len(os.sched_getaffinity(0)) + 4  # more than --grpc_max_threads
-    with ThreadPoolExecutor(callers) as pool:
-        calls = [pool.submit(server.predict, asked) for _ in range(callers)]
-        time.sleep(0.2)
-        started = time.monotonic()
-        assert server.states("tiny") == {2: "AVAILABLE", 1: "AVAILABLE"}
-        assert time.monotonic() - started < 0.5
-        assert [call.result().model_spec.version.value for call in calls] == [2] * callers
-
-
 def test_big_messages_pass(server: Server) -> None:
     x = tf.make_tensor_proto([0.5] * 2_000_000, tf.float32)
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -266,11 +260,67 @@ def test_big_messages_pass(server: Server) -> None:
     assert response.outputs["y"].float_val[1_999_999] == 1.0
 
 
-@pytest.mark.parametrize("name", ["Classify", "Regress", "MultiInference"])
-def test_other_predictions_are_unimplemented(server: Server, name: str) -> None:
-    method = getattr(server.prediction, name)
-    message = model_management_pb2.ReloadConfigRequest()  # any empty message
-    assert refusal(method, message)[0] == Code.UNIMPLEMENTED
+@pytest.mark.parametrize(
+    ("kind", "method", "message"),
+    [
+        ("classification", "Classify", classification_pb2.ClassificationRequest),
+        ("regression", "Regress", regression_pb2.RegressionRequest),
+    ],
+)
+def test_examples_are_refused_as_the_wrong_kind_of_signature(
+    server: Server, kind: str, method: str, message: Any
+) -> None:
+    call = getattr(server.prediction, method)
+    asked = message()
+    assert refusal(call, asked) == (Code.INVALID_ARGUMENT, "Missing ModelSpec")
+    asked.model_spec.name = "tiny"
+    assert refusal(call, asked) == (
+        Code.INVALID_ARGUMENT,
+        f"Expected {kind} signature method_name to be tensorflow/serving/{method.lower()}. "
+        "Was: tensorflow/serving/predict",
+    )
+    asked.model_spec.signature_name = "other"
+    text = "No signature was found with the name: other"
+    assert refusal(call, asked) == (Code.INVALID_ARGUMENT, text)
+
+
+def test_multi_inference_is_refused(server: Server) -> None:
+    asked = inference_pb2.MultiInferenceRequest()
+    assert refusal(server.prediction.MultiInference, asked)[0] == Code.INVALID_ARGUMENT
+
+
+def shaped(sizes: list[int], values: list[float]) -> Any:
+    proto = tf.make_tensor_proto(0.0, tf.float32)
+    proto.Clear()
+    proto.dtype = tf.float32.as_datatype_enum
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    proto.float_val.extend(values)
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("sizes", "values", "doubled"),
+    [([1], [1.0, 2.5], [2.0]), ([3], [1.0, 2.5], [2.0, 5.0, 5.0]), ([2], [], [0.0, 0.0])],
+)
+def test_surplus_values_are_dropped_and_the_last_is_repeated(
+    server: Server, sizes: list[int], values: list[float], doubled: list[float]
+) -> None:
+    response = server.predict(request("tiny", x=shaped(sizes, values)))
+    assert list(response.outputs["y"].float_val) == doubled
+
+
+def test_surplus_pictures_are_dropped(server: Server) -> None:
+    proto = tf.make_tensor_proto([jpeg(30, 20)], tf.string)
+    proto.string_val.append(b"no picture")
+    response = server.predict(request("tiny", "measure", image=proto))
+    assert list(response.outputs["sizes"].int_val) == [20, 30]
+
+
+@pytest.mark.parametrize("sizes", [[-1], [-1, -1], [2, -1]])
+def test_shape_that_is_not_fully_defined_is_refused(server: Server, sizes: list[int]) -> None:
+    asked = request("tiny", x=shaped(sizes, [1.0, 2.5]))
+    assert refusal(server.predict, asked) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")
 
 
 # Metadata and status
@@ -382,7 +432,8 @@ def test_version_that_cannot_be_loaded_leaves_the_old_one(server: Server, tmp_pa
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "saved_model.pb").write_bytes(b"half a file")
     server.wait_for("broken", {3: "END", 2: "END", 1: "AVAILABLE"})
-    assert server.statuses("broken")[3].status.error_code == Code.DATA_LOSS.value[0]
+    assert server.statuses("broken")[3].status.error_code == Code.OUT_OF_RANGE.value[0]
+    assert server.statuses("broken")[3].status.error_message == "Read less bytes than requested"
 
     tiny_models.save(tmp_path, 4)
     server.wait_for("broken", {4: "AVAILABLE", 3: "END", 2: "END", 1: "END"})
@@ -477,23 +528,91 @@ def test_reload_refusals(server: Server) -> None:
     assert server.predict(tiny_models.request("tiny", x=X)).model_spec.version.value == 2
 
 
+def test_platform_of_a_model_cannot_change(server: Server) -> None:
+    request = model_management_pb2.ReloadConfigRequest()
+    base = server.models["tiny"]["base_path"]
+    request.config.model_config_list.config.add(
+        name="tiny", base_path=base, model_platform="pytorch"
+    )
+    assert refusal(server.model.HandleReloadConfigRequest, request) == (
+        Code.INVALID_ARGUMENT,
+        "Illegal to change a model's platform. For model tiny platform was tensorflow and "
+        "new platform requested is pytorch",
+    )
+
+
 # The process
+
+
+def test_each_warm_up_request_runs_as_often_as_asked(tmp_path: Path) -> None:
+    base = tmp_path / "counted"
+    base.mkdir()
+    three = request("counted", "count", by=(3, tf.int32))
+    tiny_models.save(base, 1, warmup=[three, three])
+    flags = (
+        f"--model_base_path={base}",
+        "--model_name=counted",
+        "--num_request_iterations_for_warmup=2",
+    )
+    with running(tmp_path, *flags) as server:
+        response = server.predict(request("counted", "count", by=(0, tf.int32)))
+        assert list(response.outputs["calls"].int_val) == [12]
+
+
+def test_calls_beyond_the_threads_are_refused_and_status_counts(tmp_path: Path) -> None:
+    base = tmp_path / "busy"
+    base.mkdir()
+    tiny_models.save(base, 1)
+    flags = (f"--model_base_path={base}", "--model_name=busy", "--grpc_max_threads=4")
+    exhausted = (Code.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+    with running(tmp_path, *flags) as server:
+        asked = request("busy", "sleep", seconds=(3.0, tf.float64))
+        calls = [server.prediction.Predict.future(asked, timeout=20) for _ in range(3)]
+        eventually(lambda: refused(server) == exhausted)
+        assert refusal(server.statuses, "busy") == exhausted
+        calls[0].cancel()  # the caller has gone; its run and its thread have not
+        assert refusal(server.predict, request("busy", x=X)) == exhausted
+        assert [call.result().model_spec.version.value for call in calls[1:]] == [1, 1]
+        eventually(lambda: refused(server) is None)
+        assert server.states("busy") == {1: "AVAILABLE"}
+
+
+def refused(server: Server) -> tuple[grpc.StatusCode, str] | None:
+    try:
+        server.predict(request("busy", x=X))
+    except grpc.RpcError as error:
+        return error.code(), error.details()
+    return None
+
+
+def test_first_version_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    flags = (f"--model_base_path={tmp_path}", "--port=0", f"--grpc_socket_path={tmp_path}/socket")
+    ended = subprocess.run(
+        command(*flags, "--max_num_load_retries=0", "--rest_api_port=8501"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 255
+    assert "Failed to start server. Error: 1 model(s) did not become available" in ended.stderr
+    assert "unknown argument: --rest_api_port=8501" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_base_path_may_come_later_and_sigterm_lets_calls_finish(tmp_path: Path) -> None:
     base = tmp_path / "late"
     flags = (f"--model_base_path={base}", "--enable_serialization_as_tensor_content=true")
-    with running(tmp_path, *flags) as server:
-        assert refusal(server.predict, request("default", x=X)) == (
-            Code.NOT_FOUND,
-            "Servable not found for request: Latest(default)",
-        )
-        assert refusal(server.statuses, "default")[0] == Code.NOT_FOUND
-        eventually(lambda: f"Could not find base path {base}" in server.log.read_text())
+    with running(tmp_path, *flags, wait=False) as server:
+        eventually(lambda: f"Could not find base path {base}" in server.log.read_text(), wait_s=60)
+        with pytest.raises(ConnectionRefusedError):  # not before the first model is loaded
+            socket.create_connection(("127.0.0.1", server.port)).close()
 
         base.mkdir()
         tiny_models.save(base, 1)
-        server.wait_for("default", {1: "AVAILABLE"})
+        server.wait_until_listening()
+        assert server.states("default") == {1: "AVAILABLE"}
         response = server.predict(request("default", x=X))
         assert tf.make_ndarray(response.outputs["y"]).tolist() == [2.0, 5.0]
         assert response.outputs["y"].tensor_content
@@ -520,7 +639,6 @@ def test_base_path_may_come_later_and_sigterm_lets_calls_finish(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--model_base_path=/m", "--rest_api_port=8501"], "--rest_api_port=8501"),
         (["--model_base_path=/m", "--port=x"], "invalid int value: 'x'"),
         (["--enable_model_warmup=maybe"], "'maybe' is neither true nor false"),
     ],
@@ -532,6 +650,12 @@ def test_flags_that_make_no_sense(
         Flags().parse_args(flags)
     assert exit.value.code == 255
     assert text in capsys.readouterr().err
+
+
+def test_unknown_flags_are_reported_and_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = Flags().parse(["--rest_api_port=8501", "--port=1"])
+    assert flags.port == 1
+    assert capsys.readouterr().err == "unknown argument: --rest_api_port=8501 (ignored)\n"
 
 
 def test_flags_take_both_forms() -> None:

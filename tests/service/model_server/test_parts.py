@@ -1,4 +1,4 @@
-"""Parts of the model server that need no process: how tensors are written, and what comes next."""
+"""Parts of the model server that need no process: tensors, and the order of loads and unloads."""
 
 from pathlib import Path
 from typing import Any
