@@ -15,6 +15,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM everything AS compiler
 COPY docker/compile.sh /usr/local/bin/compile
 COPY yolov4/ yolov4/
+# Compiling needs no network then. Without the package index the image has no COCO weights: MODEL=demo.
+RUN python -m yolov4 download yolov4-tiny --to /opt/weights || \
+    echo "yolov4-tiny's weights could not be downloaded; MODEL=demo and your own models work"
 ENV TARGET=g4 TF_CPP_MIN_LOG_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
 ENTRYPOINT ["compile"]
 

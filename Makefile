@@ -6,7 +6,8 @@ PYTHON ?= $(call first,python3.11 python3)
 PYTHON310 ?= $(call first,python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)
 BIN := .venv/bin
 
-MODEL ?= demo
+DEFAULT_MODEL := yolov4-tiny
+MODEL ?= $(DEFAULT_MODEL)
 PORT ?= 8000
 SIZE ?=
 PRECISION ?=
@@ -17,23 +18,20 @@ PRECISION ?=
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-# The bundled model; made servable the first time it is served.
-DEMO := yolov4/demo
-PICTURE ?= $(DEMO)/pictures/shapes-1.jpg
-DEMO_SERVABLE := model_repository/demo/1/saved_model.pb
+PICTURE ?= docs/assets/photos/coffee.jpg
 
-run: .venv/run $(if $(filter demo,$(MODEL)),$(DEMO_SERVABLE)) ## serve MODEL= (default: the bundled demo) on PORT= until Ctrl-C
-	@exec $(BIN)/python -m service.run --model $(MODEL) --port $(PORT)
+run: .venv/run ## serve MODEL= (default: YOLOv4-tiny with COCO's 80 classes) on PORT= until Ctrl-C
+	@model=$(MODEL); $(BIN)/python -m yolov4 prepare $$model || { status=$$?; \
+		test "$$status $$model" = "3 $(DEFAULT_MODEL)" || exit $$status; \
+		echo "No weights of $$model: serving the bundled model of twelve drawn shapes instead."; \
+		model=demo; $(BIN)/python -m yolov4 prepare demo || exit; }; \
+	exec $(BIN)/python -m service.run --model $$model --port $(PORT)
 
-$(DEMO_SERVABLE): | .venv/run
-	@$(BIN)/python -m yolov4 export --name demo --cfg $(DEMO)/demo.cfg --weights $(DEMO)/demo.weights \
-		--names $(DEMO)/demo.names
-
-model: .venv/run ## NAME= CFG= WEIGHTS= NAMES= [SIZE=] [PRECISION=] [TARGET=]: Darknet's files to model_repository/NAME
-	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" -a -n "$(NAMES)" || \
+model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [TARGET=]: export a Darknet model to model_repository/NAME
+	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" || \
 		{ echo "make model NAME=voc CFG=net.cfg WEIGHTS=net.weights NAMES=net.names [SIZE=416]"; exit 2; }
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
-		--names "$(NAMES)" $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
+		$(if $(NAMES),--names "$(NAMES)") $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
 
 test: .venv/dev ## the tests; those that need DETECT_TEST_DATA or .venv310 say so when they skip
 	$(BIN)/python -m pytest -m "not slow"

@@ -16,8 +16,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+DEFAULT = "yolov4-tiny"
 DEMO = "demo"  # the bundled model
-DEMO_PICTURE = "yolov4/demo/pictures/shapes-1.jpg"
+PHOTO = "docs/assets/photos/coffee.jpg"
+PICTURES = {DEFAULT: PHOTO, "yolov4": PHOTO, DEMO: "yolov4/demo/pictures/shapes-1.jpg"}
 READY_WITHIN_S = 300  # a large model is read, warmed up and compiled for this CPU
 STOP_WITHIN_S = 40  # the gateway's own bound, and a little
 PR_SET_PDEATHSIG = 1
@@ -29,7 +31,7 @@ class Failed(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service.run", description=__doc__)
-    parser.add_argument("--model", default=DEMO, help="a folder of the repository")
+    parser.add_argument("--model", default=DEFAULT, help="a folder of the repository")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--port", type=int, default=8000, help="the gateway's")
     options = parser.parse_args(arguments)
@@ -76,7 +78,7 @@ def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn
     exits.enter_context(running(gateway, environment))
     url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
     wait_until_ready(url)
-    picture = DEMO_PICTURE if model == DEMO else "picture.jpg"
+    picture = PICTURES.get(model, "picture.jpg")
     print(
         f"Ready. Detections of a picture, as JSON and drawn:\n"
         f"  curl -F image=@{picture} {url}/detect\n"
@@ -86,9 +88,8 @@ def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn
     )
     if model == DEMO:
         print(
-            "This small model knows twelve drawn shapes. COCO's 80 classes, once downloaded:\n"
-            "  .venv/bin/python -m yolov4 download yolov4 && make model NAME=yolov4 CFG=yolov4 "
-            "WEIGHTS=weights/yolov4.weights NAMES=weights/coco.names && make run MODEL=yolov4",
+            "This small model detects twelve drawn shapes. COCO's 80 classes: "
+            "make run MODEL=yolov4-tiny",
             flush=True,
         )
     while True:

@@ -1,4 +1,5 @@
-"""The command line, `python -m yolov4`. Errors print one line and exit with status 2."""
+"""The command line, `python -m yolov4`. Errors print one line and exit with status 2, 3 for
+downloads that no source answered."""
 
 import argparse
 import os
@@ -7,7 +8,7 @@ import sys
 import warnings
 
 from yolov4.download.command import add_download
-from yolov4.errors import ModelError
+from yolov4.errors import DownloadError, ModelError
 from yolov4.export.command import add_export, add_prepare
 from yolov4.train.command import add_train
 from yolov4.verify.command import add_verify
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options)
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, DownloadError) else 2
     except KeyboardInterrupt:
         return 130
     return 0

@@ -5,6 +5,10 @@ class ModelError(Exception):
     """What was wrong with the user's files or arguments, where, and what to do about it."""
 
 
+class DownloadError(ModelError):
+    """No source of the official weights answered."""
+
+
 class LayerError(ModelError):
     """A layer does not fit those before it. `index` is the layer's, counted from 0."""
 

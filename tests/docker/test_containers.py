@@ -236,28 +236,15 @@ def compile_(models: Path, **variables: str) -> "subprocess.CompletedProcess[str
     )
 
 
-def test_compile_makes_a_version_where_there_is_none(tmp_path: Path) -> None:
-    made = compile_(tmp_path, TARGET="g4", MODEL="demo")
-    assert made.stdout.strip() == (
-        "python -m yolov4 export --target g4 --name demo --cfg yolov4/demo/demo.cfg"
-        " --weights yolov4/demo/demo.weights --names yolov4/demo/demo.names"
-        f" --repository {tmp_path}"
-    )
-    own = compile_(tmp_path, TARGET="cpu", MODEL="voc")
-    assert own.returncode == 2
-    assert "There is no version of voc" in own.stderr
-    about = tmp_path / "voc" / "10" / "assets.extra" / "model.json"
-    about.parent.mkdir(parents=True)
-    (tmp_path / "voc" / "9").mkdir()
-    there = compile_(tmp_path, TARGET="g4", MODEL="voc")  # not ours: no model.json
-    assert (there.returncode, "voc/10 is there" in there.stdout) == (0, True)
-    about.write_text('{\n  "cfg": "voc.cfg",\n  "target": "inf1"\n}\n')
-    assert compile_(tmp_path, TARGET="inf1", MODEL="voc").returncode == 0
-    other = compile_(tmp_path, TARGET="cpu", MODEL="voc")
-    assert (other.returncode, "voc/10 is for inf1" in other.stdout) == (2, True)
-    files = {"CFG": "a.cfg", "WEIGHTS": "b.weights", "NAMES": "c.names"}
-    again = compile_(tmp_path, TARGET="cpu", MODEL="voc", FORCE="1", **files)
-    assert "--cfg a.cfg --weights b.weights --names c.names" in again.stdout
+def test_compile_passes_the_environment_to_prepare(tmp_path: Path) -> None:
+    command = f"--repository {tmp_path} --downloads /opt/weights"
+    bundled = compile_(tmp_path, TARGET="g4", MODEL="demo")
+    assert bundled.stdout.strip() == f"python -m yolov4 prepare demo --target g4 {command}"
+    default = compile_(tmp_path, TARGET="cpu")
+    assert default.stdout.strip() == f"python -m yolov4 prepare yolov4-tiny --target cpu {command}"
+    files = {"CFG": "a b.cfg", "WEIGHTS": "b.weights", "NAMES": "c.names"}
+    own = compile_(tmp_path, TARGET="cpu", MODEL="voc", FORCE="1", **files)
+    assert own.stdout.strip().endswith("--cfg a b.cfg --weights b.weights --names c.names --force")
 
 
 def test_the_server_is_asked_for_the_state_and_not_for_an_answer(tmp_path: Path) -> None:

