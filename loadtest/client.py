@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import httptools
 
 from . import CommandError
+from .pictures import media_type
 
 RESPONSE_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10
@@ -84,13 +87,6 @@ class Service(NamedTuple):
         )
 
 
-def media_type(picture: bytes) -> str:
-    """By the first bytes, since file names can be wrong. Other types the service will reject."""
-    if picture.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if picture[8:12] == b"WEBP" else "image/jpeg"
-
-
 class Unreachable(Exception):
     """No connection could be made."""
 
@@ -122,7 +118,7 @@ class Connection:
     ) -> Response:
         """Raises Unreachable, Broken or TimeoutError."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) if timeout_s else nullcontext():
                 if not self._protocol or self._protocol.closed:
                     self._protocol = await self._connect()
                 return await self._protocol.send(request)
@@ -148,8 +144,12 @@ class Connection:
 
 
 class _Protocol(asyncio.Protocol):
+    """Responses parsed by llhttp, without a callback per header, which costs as much again."""
+
     def __init__(self) -> None:
         self.closed = False
+        self._head, self._in_body = b"", False
+        self._body: list[bytes] = []
         self._response: asyncio.Future[Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
 
@@ -158,27 +158,18 @@ class _Protocol(asyncio.Protocol):
 
     def send(self, request: bytes) -> "asyncio.Future[Response]":
         self._response = asyncio.get_running_loop().create_future()
+        self._head, self._body = b"", []
         # Not flushed first: a body that is too large is rejected while it is still being sent.
         self.transport.write(request)
         return self._response
 
     def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head += data  # and what follows the head in the same segment
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not an HTTP response: {error}")
-
-    def on_message_begin(self) -> None:
-        self._body: list[bytes] = []
-        self._retry_after: float | None = None
-        self._framed = self._in_body = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lower = name.lower()
-        if lower in (b"content-length", b"transfer-encoding"):
-            self._framed = True
-        elif lower == b"retry-after" and value.isdigit():
-            self._retry_after = float(value)
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -189,18 +180,27 @@ class _Protocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         self._in_body = False
-        if status < 200:
-            return  # interim; the response follows
+        if status < 200:  # interim; the response follows
+            self._head = self._head.partition(b"\r\n\r\n")[2]
+            return
         if not self._parser.should_keep_alive():
             self.closed = True
             self.transport.abort()  # the rest of a rejected upload is not sent
         if self._response and not self._response.done():
-            self._response.set_result(Response(status, b"".join(self._body), self._retry_after))
+            after = b"" if status == 200 else self._header(b"retry-after")
+            retry_after_s = float(after) if after.isdigit() else None
+            self._response.set_result(Response(status, b"".join(self._body), retry_after_s))
         else:
             self.transport.abort()  # a response nobody asked for, such as 408 while idle
 
+    def _header(self, name: bytes) -> bytes:
+        head = self._head.partition(b"\r\n\r\n")[0]
+        match = re.search(rb"(?i)\r\n%b:[ \t]*([^\r\n]*)" % name, head)
+        return match[1].strip() if match else b""
+
     def connection_lost(self, error: Exception | None) -> None:
-        if getattr(self, "_in_body", False) and not self._framed and not error:
+        framed = self._header(b"content-length") or self._header(b"transfer-encoding")
+        if self._in_body and not framed and not error:
             self.on_message_complete()  # the end of the connection ends such a body
         self._fail(str(error or "closed by the service"))
 
