@@ -206,7 +206,11 @@ def test_the_gateway_runs_from_its_packages_without_tensorflow(packages: Path) -
 
     # -S: of this interpreter's own packages, none.
     python = Path(sys.base_prefix) / "bin" / "python3"
-    environment = {"PYTHONPATH": str(packages), "DETECT_PORT": str(free_port())}
+    environment = {
+        "PYTHONPATH": str(packages),
+        "DETECT_HOST": "127.0.0.1",
+        "DETECT_PORT": str(free_port()),
+    }
     gateway = subprocess.Popen(
         [python, "-S", "-m", "service"], cwd=ROOT, env=environment, stderr=subprocess.PIPE
     )

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from grpc import StatusCode
 from PIL import Image
 
+from service.api.app import create_app
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.settings import Settings
 from tests.support import compose, foreign_metrics
 from tests.support.fake_backend import FakeBackend, Refuse
 from tests.support.foreign_metrics import FOREIGN, SCRAPES
@@ -128,6 +133,27 @@ def test_the_dashboard_draws_the_limits_that_the_alerts_have() -> None:
     assert limits["Error ratio"] == float(error[1])
 
 
+def test_routes_of_detections_are_those_of_every_api() -> None:
+    app = create_app(Settings(), Metrics(), Lifecycle())
+    methods = {
+        getattr(route, "path", ""): getattr(route, "methods", ()) for route in app.router.routes
+    }
+    posts = {path for path in methods if "POST" in methods[path]}
+    detections = posts - {"/v1/vision/custom/list"}
+    assert {"/detect", "/detect/batch", "/invocations"} < detections
+    expressions = [*rules().values(), *dashboard_expressions()]
+    for metric, routes in (
+        ("detect_request_duration_seconds_bucket", detections - {"/detect/batch"}),
+        ("detect_requests_total", detections),
+    ):
+        (pattern,) = {
+            pattern
+            for expression in expressions
+            for pattern in re.findall(rf'{metric}{{route=~"([^"]+)"', expression)
+        }
+        assert {path for path in methods if re.fullmatch(pattern, path)} == routes
+
+
 def test_panels_do_not_overlap_and_know_their_datasource() -> None:
     for path in DASHBOARDS:
         cells: set[tuple[int, int]] = set()
@@ -187,6 +213,13 @@ def test_exporters_without_a_content_type_can_be_scraped() -> None:
     (chip,) = (job for job in jobs if job["job_name"] == "chip")
     assert chip["fallback_scrape_protocol"] == "PrometheusText0.0.4"
     assert "prom/prometheus:v3." in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_the_gateways_metrics_follow_the_conventions(scrape: str, promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=scrape, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_alerts_fire_when_they_should_and_not_before(promtool: str) -> None:
