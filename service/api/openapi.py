@@ -28,6 +28,7 @@ JSON_PICTURE = {
     "type": "object",
     "properties": {"image": {"type": "string", "format": "byte"}},
     "required": ["image"],
+    "additionalProperties": False,
 }
 
 

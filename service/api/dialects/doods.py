@@ -67,6 +67,11 @@ class Doods(Dialect):
         del body
         if "image" in content:
             data = await decode_base64(content.pop("image"), "image")
+            if content:
+                raise BadParameter(
+                    f"There is no key {next(iter(content))[:80]!r} beside `image`; parameters such"
+                    " as score_threshold go into the URL's query."
+                )
             return await self.gateway.answer(request, query, data, started)
         return await self._doods(request, content, started)
 

@@ -22,7 +22,9 @@ class Detector:
     def models(self) -> list[ModelInfo]:
         return []
 
-    async def detect(self, data: bytes, query: Query, until: float, timings: Timings) -> Result:
+    async def detect(
+        self, data: bytes, query: Query, until: float, timings: Timings, sender: str
+    ) -> Result:
         if data == BAD:
             raise ZeroDivisionError("secret words")
         return Result(1, 4, 3, [])

@@ -2,6 +2,7 @@
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +136,38 @@ def test_two_content_types_are_rejected(gateway: GatewayProcess) -> None:
     response = gateway.http.post("/detect", content=picture(), headers=headers)
     assert response.status_code == 400
     assert "2 Content-Type headers" in response.json()["detail"]
+
+
+BASE64 = b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+def test_a_picture_in_base64(gateway: GatewayProcess, prefix: str) -> None:
+    response = gateway.http.post("/detect", json={"image": prefix + BASE64})
+    assert response.json()["image"] == {"width": 64, "height": 48}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "says"),
+    [
+        (b"", 400, "malformed-body", "not JSON"),
+        (b"[" * 3_000_000, 400, "malformed-body", "recursion limit"),
+        (b"[]", 400, "malformed-body", "not an object"),
+        (b"{}", 400, "malformed-body", "neither `image` nor `data`"),
+        (b'{"image": null}', 400, "malformed-body", "must be a picture in base64"),
+        (b'{"image": "eHg=", "score_threshold": 1}', 422, "bad-parameter", "URL's query"),
+        (b'{"image": ""}', 400, "bad-picture", "empty"),
+        (b'{"image": "eHg="}', 400, "bad-picture", "2 bytes are not a picture"),
+        (b'{"image": "\\u0660"}', 400, "malformed-body", "not base64"),
+        (b'{"image": "' + b"x" * 6_000_000 + b'"}', 413, "too-large", "The limit is"),
+        (b'{"image": "' + b"AAAA" * 1_340_000 + b'"}', 413, "too-large", "the limit is"),
+    ],
+    ids=range(11),
+)
+def test_json_that_is_no_picture(
+    gateway: GatewayProcess, body: bytes, status: int, kind: str, says: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = gateway.http.post("/detect", content=body, headers=headers)
+    assert (response.status_code, response.json()["type"]) == (status, f"urn:problem:{kind}")
+    assert says in response.json()["detail"]
