@@ -1,7 +1,7 @@
 """MkDocs hook: root documents as pages, and reference tables generated from the code.
 
-In a page, `<!-- settings -->`, `<!-- metrics -->`, `<!-- alerts -->`,
-`<!-- decisions -->` and `<!-- help: COMMAND -->` are replaced with what the repository has now.
+In a page, comments such as `<!-- settings -->` and `<!-- help: python -m yolov4 -->` are replaced
+with what the repository has now; `_generated` lists them.
 """
 
 import os
@@ -29,7 +29,7 @@ PAGES = {  # documents elsewhere in the repository, and the page that each becom
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(\]\()([^)#\s]+)")
-MARKER = re.compile(r"<!-- (settings|metrics|alerts|decisions|help: (.+?)) -->")
+MARKER = re.compile(r"<!-- (settings|metrics|endpoints|alerts|decisions|help: (.+?)) -->")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -60,11 +60,27 @@ def _generated(match: re.Match[str]) -> str:
         return Settings.reference()
     if match[1] == "metrics":
         return "\n".join(metrics())
+    if match[1] == "endpoints":
+        return "\n".join(endpoints())
     if match[1] == "alerts":
         return "\n".join(alerts())
     if match[1] == "decisions":
         return "\n".join(decisions())
     return "\n\n".join(commands(match[2]))
+
+
+def endpoints() -> Iterator[str]:
+    """A table of everything in the OpenAPI document."""
+    from service.api.app import create_app
+    from service.lifecycle import Lifecycle
+    from service.metrics import Metrics
+    from service.settings import Settings
+
+    yield "| endpoint | | statuses |\n|---|---|---|"
+    for path, methods in create_app(Settings(), Metrics(), Lifecycle()).openapi()["paths"].items():
+        for method, operation in methods.items():
+            statuses = " ".join(sorted(operation["responses"]))
+            yield f"| `{method.upper()} {path}` | {operation['summary']} | {statuses} |"
 
 
 def alerts() -> Iterator[str]:
