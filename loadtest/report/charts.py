@@ -134,7 +134,8 @@ def draw(runs: Sequence[Run], marks: Mapping[str, str], out: Path) -> list[Chart
     unit += ", at the highest rate that passed" if kind == "server" else ""
     add("latency", "Latency distribution", unit, chosen, _distribution)
     chosen = [line for line in lines if line.run.search]
-    unit = "P99, ms, with 95 % confidence; filled: passed, hollow: failed"
+    intervals = any(trial.p99_interval_ms for line in chosen for trial in line.run.search)
+    unit = f"P99, ms{' with 95 % confidence' * intervals}; filled: passed, hollow: failed"
     add("search", "Latency by request rate", unit, chosen, _search)
     return charts
 

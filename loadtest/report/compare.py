@@ -63,9 +63,8 @@ def load(run: Run) -> dict[str, Any]:
 
 def model(run: Run) -> str:
     target = run.target
-    return " ".join(
-        str(p) for p in (target.model, target.version, target.precision) if p is not None
-    )
+    precision = f", {target.precision}" if target.precision else ""
+    return f"{target.model} version {target.version}{precision}"
 
 
 def short(value: Any) -> str:

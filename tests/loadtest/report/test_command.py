@@ -269,7 +269,10 @@ def test_what_may_be_compared_and_should_be_known(reports: Reports) -> None:
     other = inf1(target__precision="f32", target__url="http://u", seed=3)
     other["settings"] |= {"url": "http://u", "images": "/elsewhere", "out": "x", "seed": 3}
     assert reports.page([a_run("g4"), other]).rows()["throughput ratio"][1] == "1.76"
-    assert "different model: yolov4 1 f32, the baseline yolov4 1 bf16" in reports.html
+    assert (
+        "different model: yolov4 version 1, f32, the baseline yolov4 version 1, bf16"
+        in reports.html
+    )
     assert "different seed: 3, the baseline 0" in reports.html
 
 
@@ -612,8 +615,8 @@ def test_a_short_run_is_not_extrapolated_to_two_hours(
 def test_a_chart_says_machine_model_and_date(reports: Reports) -> None:
     reports.page([a_run("g4"), inf1(host__gpu="Tesla T4", date="2026-11-24T08:00:00Z")])
     for svg in re.findall(r"(?s)<svg.*?</svg>", reports.html):
-        assert "yolov4 1 bf16; load from 8 x Xeon; 2026-11-23" in svg
-        assert "yolov4 1 bf16; load from Tesla T4; 2026-11-24" in svg
+        assert "yolov4 version 1, bf16; load from 8 x Xeon; 2026-11-23" in svg
+        assert "yolov4 version 1, bf16; load from Tesla T4; 2026-11-24" in svg
 
 
 def test_a_price_is_of_its_region() -> None:
