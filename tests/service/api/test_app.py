@@ -1,15 +1,21 @@
-"""Which web pages may call the API from a browser (CORS): none, unless they are configured."""
+"""The application: which web pages may call it from a browser (CORS), and its health checks."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.settings import Settings, SettingsError
 from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, wait_for
 from tests.support.pictures import picture
+from tests.support.project import ROOT, free_port
 
 ALLOWED, OTHER = "https://app.example.com", "https://evil.example"
 PREFLIGHT = {
@@ -72,3 +78,45 @@ def test_what_is_no_origin_is_said_at_start(monkeypatch: pytest.MonkeyPatch, ori
     monkeypatch.setenv("DETECT_CORS_ORIGINS", origins)
     with pytest.raises(SettingsError, match=r"DETECT_CORS_ORIGINS=.* is not an origin like https:"):
         Settings.load()
+
+
+def test_a_bug_does_not_end_the_health_checks() -> None:
+    code = """
+from service.detection.detector import Detector
+ready, calls = Detector.ready, []
+async def fails_twice(self):
+    calls.append(1)
+    if len(calls) <= 2:
+        raise ZeroDivisionError("a bug")
+    return await ready(self)
+Detector.ready = fails_twice
+from service.__main__ import main
+main()
+"""
+    with FakeBackend() as backend:
+        port = free_port()
+        environment = {
+            **os.environ,
+            "DETECT_PORT": str(port),
+            "DETECT_BACKEND": backend.target,
+            "DETECT_READY_INTERVAL_S": "0.1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.PIPE
+        )
+
+        def ready() -> bool:
+            try:
+                metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            except httpx.TransportError:
+                return False
+            return "\ndetect_backend_ready 1.0\n" in metrics
+
+        try:
+            wait_for(ready, within_s=20)
+        finally:
+            process.terminate()
+            _, log = process.communicate(timeout=30)
+    lines = [line for line in map(json.loads, log.splitlines()) if line["level"] == "error"]
+    assert [line["event"] for line in lines] == ["health check failed"] * 2
+    assert all("ZeroDivisionError: a bug" in line["traceback"] for line in lines)
