@@ -1,28 +1,33 @@
 """`python -m service`: the gateway's process. Settings come from the environment."""
 
+import argparse
 import ctypes
 import logging
+import os
 import resource
 import socket
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
 
-from . import logs
+from . import __version__, logs
 from .api.app import create_app
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .server.connection import Connection, protocol_factory
-from .settings import MIB, Settings, SettingsError
+from .settings import MIB, PREFIX, Settings, SettingsError
 
 OTHER_DESCRIPTORS = 200  # of probes beyond the limit, of gRPC, of the process
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Server(uvicorn.Server):
-    """Told to stop, it says so at /readyz for `drain_s`, then stops listening, then ends."""
+    """On SIGTERM or Ctrl-C, `/readyz` returns 503 for `drain_s`; then it stops listening, completes
+    the requests in progress and exits. On a second signal it exits at once."""
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_s: float) -> None:
         super().__init__(config)
@@ -31,14 +36,15 @@ class Server(uvicorn.Server):
         self._stop_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._lifecycle.draining:  # asked twice: now
-            self.should_exit = True
-        else:
-            self._lifecycle.draining = True
-            for connection in list(self.server_state.connections):
-                assert isinstance(connection, Connection)
-                connection.answer_and_close()
-            self._stop_at = time.monotonic() + self._drain_s
+        if self._lifecycle.draining:
+            logs.event("stopped at once, on a second signal", logging.WARNING, signal=sig)
+            logs.flush()
+            os._exit(128 + sig)  # without waiting for requests, or for threads that decode pictures
+        self._lifecycle.draining = True
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, Connection)
+            connection.answer_and_close()
+        self._stop_at = time.monotonic() + self._drain_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -69,7 +75,25 @@ def allow_many_descriptors() -> int:
     return hard
 
 
-def main() -> int:
+def help_on_settings() -> str:
+    """Each setting's variable, default and description, for `--help`."""
+    paragraphs = []
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else field.default
+        text = textwrap.fill(str(field.description).replace("`", ""), 90)
+        paragraphs.append(f"{PREFIX}{name.upper()} ({default})\n" + textwrap.indent(text, "    "))
+    return "settings, with their defaults:\n" + textwrap.indent("\n".join(paragraphs), "  ")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Serve object detection over HTTP. Settings are environment variables.",
+        epilog=help_on_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"yolov4-serving {__version__}")
+    parser.parse_args(arguments)
     keep_freed_memory()
     descriptors = allow_many_descriptors()
     try:

@@ -1,8 +1,9 @@
-"""`python -m service.run`: model server and gateway on one machine, up and down together."""
+"""`python -m service.run`: starts model server and gateway on this machine, and stops both."""
 
 import argparse
 import ctypes
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,10 +19,11 @@ from typing import NoReturn
 
 DEFAULT = "yolov4-tiny"
 DEMO = "demo"  # the bundled model
+REPOSITORY = Path("model_repository")
 PHOTO = "docs/assets/photos/coffee.jpg"
 PICTURES = {DEFAULT: PHOTO, "yolov4": PHOTO, DEMO: "yolov4/demo/pictures/shapes-1.jpg"}
-READY_WITHIN_S = 300  # a large model is read, warmed up and compiled for this CPU
-STOP_WITHIN_S = 40  # the gateway's own bound, and a little
+READY_WITHIN_S = 300  # to read a large model, and to compile and warm it up
+STOP_WITHIN_S = 40  # more than the gateway takes with default settings
 PR_SET_PDEATHSIG = 1
 
 
@@ -30,10 +32,15 @@ class Failed(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m service.run", description=__doc__)
-    parser.add_argument("--model", default=DEFAULT, help="a folder of the repository")
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
-    parser.add_argument("--port", type=int, default=8000, help="the gateway's")
+    parser = argparse.ArgumentParser(
+        prog="python -m service.run",
+        description="Start model server and gateway on this machine, until Ctrl-C.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", default=DEFAULT, help="model name, a directory of the repository")
+    add("--repository", default=REPOSITORY, type=Path, help="model repository directory")
+    add("--port", default=8000, type=int, help="HTTP port")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -48,16 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: object) -> None:
+    """The first signal stops the children one after the other, a second one kills both."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _kill)
     raise KeyboardInterrupt
 
 
+def _kill(*_: object) -> None:
+    for child in _children.values():
+        child.kill()
+
+
 def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn:
-    """Until told to stop, KeyboardInterrupt, or until either process ends by itself, Failed."""
+    """Raises KeyboardInterrupt when told to stop, and Failed if either process exits by itself."""
     base = check_model(model, repository)
     host = os.environ.get("DETECT_HOST", "127.0.0.1")
     check_port(host, port)
-    # A socket in a folder of this user's own, for a model server takes orders from whoever reaches
-    # it; its TCP port would be open on every interface.
+    # A socket in a directory of this user: a model server obeys everyone who can connect, and its
+    # TCP port would be open on every interface.
     folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="detect-"))
     backend = f"unix:{folder}/model-server"
     server = [
@@ -67,28 +82,30 @@ def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn
         f"--model_base_path={base}",
     ]
     gateway = [sys.executable, "-m", "service"]
-    environment = {
-        **os.environ,
+    environment = {"DETECT_LOG_FORMAT": "text", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    exits.enter_context(running(server, environment))
+    print(f"Loading {base} ...", flush=True)
+    wait_for_socket(Path(folder) / "model-server")
+    environment |= {
         "DETECT_BACKEND": backend,
         "DETECT_MODEL_NAME": model,
         "DETECT_PORT": str(port),
     }
-    print(f"Loading {base} ...", flush=True)
-    exits.enter_context(running(server))
     exits.enter_context(running(gateway, environment))
-    url = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
+    url = f"http://{name_for_url(host)}:{port}"
     wait_until_ready(url)
     picture = PICTURES.get(model, "picture.jpg")
     print(
-        f"Ready. Detections of a picture, as JSON and drawn:\n"
-        f"  curl -F image=@{picture} {url}/detect\n"
+        f"\nReady. In a browser: {url}/\n"
+        f"Detect objects in a picture, as JSON or drawn on it:\n"
+        f"  curl -F image=@{picture} {shlex.quote(f'{url}/detect')}\n"
         f"  curl -F image=@{picture} '{url}/detect?format=image' -o detections.jpg\n"
         f"API: {url}/docs  metrics: {url}/metrics  stop: Ctrl-C",
         flush=True,
     )
     if model == DEMO:
         print(
-            "This small model detects twelve drawn shapes. COCO's 80 classes: "
+            "The demo model detects twelve drawn shapes. COCO's 80 classes: "
             "make run MODEL=yolov4-tiny",
             flush=True,
         )
@@ -101,10 +118,10 @@ _children: dict[str, subprocess.Popen[bytes]] = {}
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
+def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
     """A child that cannot outlive the block, nor this process, however that ends."""
-    # A session of its own: the terminal's Ctrl-C reaches only this process, which ends the gateway
-    # before the model server, so that requests under way are still answered.
+    # A session of its own: the terminal's Ctrl-C reaches only this process, which stops the gateway
+    # before the model server, so that requests in progress are still answered.
     child = subprocess.Popen(
         command, env=environment, start_new_session=True, preexec_fn=_end_with_parent
     )
@@ -112,13 +129,13 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
     try:
         yield
     finally:
-        del _children[command[2]]
         child.terminate()
         try:
             child.wait(STOP_WITHIN_S)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # asked twice: now
+        except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        del _children[command[2]]
 
 
 def _end_with_parent() -> None:
@@ -129,7 +146,7 @@ def _end_with_parent() -> None:
 def watch() -> None:
     for name, child in _children.items():
         if child.poll() is not None:
-            raise Failed(f"{name} ended with exit code {child.returncode}; its last lines say why.")
+            raise Failed(f"{name} exited with code {child.returncode}; see its last log lines.")
 
 
 def check_model(model: str, repository: Path) -> Path:
@@ -137,30 +154,58 @@ def check_model(model: str, repository: Path) -> Path:
     if base.is_dir() and any(child.name.isdigit() for child in base.iterdir()):
         return base
     names = sorted(p.name for p in repository.glob("*") if p.is_dir())
-    there = f"There are: {', '.join(names)}." if names else "There is no model yet."
+    there = f"Models: {', '.join(names)}." if names else "There are no models yet."
     raise Failed(
-        f"No version of a model in {base}. {there} Build it from Darknet's files with\n"
+        f"{base} contains no model version. {there} To export one from Darknet files:\n"
         f"  make model NAME={model} CFG=net.cfg WEIGHTS=net.weights NAMES=net.names"
     )
 
 
 def check_port(host: str, port: int) -> None:
     if not 0 < port < 65536:
-        raise Failed(f"Port {port} is none: 1 to 65535")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        raise Failed(f"Port {port} is out of range; use 1 to 65535.")
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise Failed(f"DETECT_HOST={host} is no address of this machine ({error}).") from error
+    for family, kind, protocol, _, address in addresses:
         try:
-            probe.bind((host, port))
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
         except OSError as error:
+            another = port + 1 if port < 65535 else port - 1
             raise Failed(
-                f"Port {port} of {host} cannot be used ({error.strerror}): make run PORT={port + 1}"
+                f"Cannot listen on port {port} of {host} ({error.strerror});"
+                f" try another one: make run PORT={another}"
             ) from error
+
+
+def name_for_url(host: str) -> str:
+    """The host to connect to, if the gateway listens on `host`."""
+    if host in ("127.0.0.1", "0.0.0.0"):
+        return "localhost"
+    if ":" in host:
+        return "[::1]" if host == "::" else f"[{host}]"
+    return host
+
+
+def wait_for_socket(path: Path) -> None:
+    """Until the model server listens. A gateway started before would log that it is unreachable."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not path.is_socket():
+        watch()
+        if time.monotonic() > deadline:
+            raise Failed(f"The model server does not listen after {READY_WITHIN_S} s.")
+        time.sleep(0.05)
 
 
 def wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    reason = "no answer"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is this machine
+    reason = "no response"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # for this machine
     while time.monotonic() < deadline:
         watch()
         try:

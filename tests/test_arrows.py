@@ -24,7 +24,7 @@ SERVICE = {
     "backend": {"detection", *LEAVES},
     "api": {"detection", "backend", *LEAVES},
     "server": LEAVES,
-    "model_server": {"backend"},
+    "model_server": {"backend", "logs", "settings"},
     "__main__": {"api", "server", *LEAVES},
     "run": set(),
     **dict.fromkeys(LEAVES, LEAVES),

@@ -14,6 +14,8 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from .. import logs
+from ..settings import LogSettings, SettingsError
 from . import config
 from .batching import Batcher
 from .flags import EXIT_FAILED, Flags, batching, first_config, invalid, session_config
@@ -155,9 +157,11 @@ def _close(manager: Manager) -> int:
 
 def main() -> NoReturn:
     flags = Flags().parse()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s %(message)s"
-    )
+    try:
+        settings = LogSettings.load()
+    except SettingsError as error:
+        sys.exit(str(error))
+    logs.configure(settings.log_level, settings.log_format)
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     try:
         code = asyncio.run(serve(flags))
@@ -165,7 +169,7 @@ def main() -> NoReturn:
         log.error("Failed to start server. Error: %s", error.message)
         sys.exit(EXIT_FAILED)
     log.info("Stopped")
-    logging.shutdown()
+    logs.flush()
     # A load or run that outlived the drain is on a C++ thread that the interpreter cannot end.
     os._exit(code)
 

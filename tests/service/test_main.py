@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from service import __version__
+from service.settings import Settings
 from tests.support.fake_backend import FakeBackend
 from tests.support.gateway_process import GatewayProcess, wait_for
 from tests.support.pictures import picture
@@ -164,6 +166,51 @@ def test_no_client_can_hold_up_the_end(client_does: str) -> None:
             (answer,) = to_the_end(client)
             assert "the body has not arrived" in answer.problem(503, "draining")
             assert gateway.log("Exception in ASGI application\n") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("between_s", [0.0, 0.7], ids=["while-draining", "while-shutting-down"])
+def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, between_s: float) -> None:
+    with (
+        FakeBackend(delay_s=8) as slow,
+        GatewayProcess(backend=slow.target, drain_s=0.3) as gateway,
+        connect(gateway) as client,
+    ):
+        client.sendall(post(f"Content-Length: {len(picture())}", body=picture()))
+        wait_for(lambda: slow.pictures)
+        gateway.process.send_signal(number)
+        wait_for(lambda: gateway.http.get("/readyz").json().get("type") == "urn:problem:draining")
+        time.sleep(between_s)
+        assert gateway.process.poll() is None
+        gateway.process.send_signal(number)
+        assert gateway.process.wait(2) == 128 + number
+        assert gateway.log()[-1]["event"] == "stopped at once, on a second signal"
+
+
+def test_help_lists_every_setting_and_starts_nothing() -> None:
+    done = python_m_service("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name, field in Settings.model_fields.items():
+        assert f"  DETECT_{name.upper()} (" in done.stdout
+        words = str(field.description).replace("`", "").split()
+        assert " ".join(words) in " ".join(done.stdout.split())
+
+
+def test_version_is_that_of_the_package() -> None:
+    done = python_m_service("--version")
+    assert (done.returncode, done.stdout) == (0, f"yolov4-serving {__version__}\n")
+
+
+def test_an_unknown_option_is_rejected() -> None:
+    done = python_m_service("--port", "80")
+    assert done.returncode == 2
+    assert "unrecognized arguments: --port 80" in done.stderr
+
+
+def python_m_service(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 def test_too_few_descriptors_are_said() -> None:

@@ -1,11 +1,14 @@
 """`python -m service.run`: both processes up and down together. Needs no model of any size."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,10 +17,11 @@ import pytest
 from tests.support.project import ROOT, free_port
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "service.run", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -27,10 +31,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_no_model_says_how_to_make_one(tmp_path: Path) -> None:
     done = run("--model", "voc", "--repository", str(tmp_path))
     assert done.returncode == 1
-    assert "There is no model yet." in done.stderr
+    assert "There are no models yet." in done.stderr
     assert "make model NAME=voc CFG=" in done.stderr
     (tmp_path / "coco" / "1").mkdir(parents=True)
-    assert "There are: coco." in run("--model", "voc", "--repository", str(tmp_path)).stderr
+    assert "Models: coco." in run("--model", "voc", "--repository", str(tmp_path)).stderr
 
 
 def test_a_port_in_use_names_another(tmp_path: Path) -> None:
@@ -45,10 +49,10 @@ def test_a_port_in_use_names_another(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_port_0_is_none(tmp_path: Path) -> None:
+def test_port_0_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "voc" / "1").mkdir(parents=True)
     done = run("--model", "voc", "--repository", str(tmp_path), "--port", "0")
-    assert "Port 0 is none" in done.stderr
+    assert "Port 0 is out of range" in done.stderr
 
 
 def processes_of_session(parent: int) -> list[int]:
@@ -101,6 +105,86 @@ def test_up_with_a_curl_line_and_down_without_a_process_left(
     process.stdout.close()
 
 
+def test_a_second_signal_ends_everything_at_once(small_repository: Path) -> None:
+    """A model server that is stopped cannot end by itself; the first signal would wait for it."""
+    port = free_port()
+    with started(small_repository, port) as process:
+        until_ready(process)
+        children = processes_of_session(process.pid)
+        os.kill(children[0], signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(3) == 0
+        assert all(gone(pid) for pid in children)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_ipv6_addresses_are_checked_and_in_brackets(small_repository: Path) -> None:
+    port = free_port()
+    with started(small_repository, port, DETECT_HOST="::") as process:
+        lines = until_ready(process)
+        assert f"curl -F image=@picture.jpg 'http://[::1]:{port}/detect'" in lines
+        assert httpx.get(f"http://[::1]:{port}/readyz", trust_env=False).status_code == 200
+        arguments = ("--model", "small", "--repository", str(small_repository))
+        taken = run(*arguments, "--port", str(port), DETECT_HOST="::1")
+        assert taken.returncode == 1
+        assert f"Cannot listen on port {port} of ::1" in taken.stderr
+
+
+def test_a_host_that_is_no_address_is_a_sentence(small_repository: Path) -> None:
+    arguments = ("--model", "small", "--repository", str(small_repository))
+    done = run(*arguments, DETECT_HOST="no.such.host.invalid")
+    assert done.returncode == 1
+    assert "DETECT_HOST=no.such.host.invalid is no address of this machine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_both_processes_log_as_text_and_nothing_alarming(small_repository: Path) -> None:
+    with started(small_repository, free_port(), stderr=subprocess.PIPE) as process:
+        until_ready(process)
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=40)
+    lines = [line for line in log.splitlines() if re.match(r"\d{4}-\d\d-\d\dT\S+Z ", line)]
+    assert {line.split()[1] for line in lines} == {"INFO"}
+    assert any("Running gRPC ModelServer" in line for line in lines)
+    assert any("listening host=127.0.0.1" in line for line in lines)
+    assert "cannot be reached" not in log
+    assert "{" not in "".join(line[0] for line in log.splitlines() if line)
+
+
+@contextmanager
+def started(
+    repository: Path, port: int, stderr: int = subprocess.DEVNULL, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "service.run", "--model", "small"]
+    command += ["--repository", str(repository), "--port", str(port)]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_ready(process: subprocess.Popen[str]) -> list[str]:
+    """Its standard output up to the line that says how to stop it."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if "Ctrl-C" in line:
+            return lines
+    raise AssertionError(lines)
+
+
 def test_when_one_process_dies_the_other_is_ended_and_it_is_said(small_repository: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
@@ -121,5 +205,5 @@ def test_when_one_process_dies_the_other_is_ended_and_it_is_said(small_repositor
     os.kill(server, signal.SIGKILL)
     _, err = process.communicate(timeout=40)
     assert process.returncode == 1
-    assert "service.model_server ended with exit code -9" in err
+    assert "service.model_server exited with code -9" in err
     assert gone(gateway)
