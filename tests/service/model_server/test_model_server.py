@@ -426,7 +426,8 @@ def test_version_that_cannot_be_loaded_leaves_the_old_one(server: Server, tmp_pa
     assert status.error_message.startswith(
         f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {tmp_path}/2."
     )
-    assert server.log.read_text().count("{name: broken version: 2}: loading from") == 2
+    loading = "{name: broken version: 2}: loading from"
+    eventually(lambda: server.log.read_text().count(loading) == 2)
     assert server.predict(request("broken", x=X)).model_spec.version.value == 1
 
     (tmp_path / "3").mkdir()
