@@ -3,6 +3,8 @@
 #   docker build -f Dockerfile.g4 -t yolov4-g4 .
 #   docker run --gpus=1 --init -v $PWD/model_repository:/models:ro -e MODEL_NAME=yolov4 yolov4-g4
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+# If this tag cannot be pulled, use tensorflow/serving:2.19.1-gpu, the oldest that was seen with all that
+# is needed here: the XLA flag and nvcc (CUDA 12.2). Export the model with no newer TensorFlow then.
 ARG TF_SERVING_IMAGE=tensorflow/serving:2.20.0-gpu
 
 FROM ${PYTHON_IMAGE} AS everything
@@ -18,7 +20,7 @@ COPY yolov4/ yolov4/
 # Compiling needs no network then. Without the package index the image has no COCO weights: MODEL=demo.
 RUN python -m yolov4 download yolov4-tiny --to /opt/weights || \
     echo "yolov4-tiny's weights could not be downloaded; MODEL=demo and your own models work"
-ENV TARGET=g4 TF_CPP_MIN_LOG_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
+ENV TARGET=g4 TF_ENABLE_ONEDNN_OPTS=1 TF_CPP_MIN_LOG_LEVEL=2 PYTHONDONTWRITEBYTECODE=1
 ENTRYPOINT ["compile"]
 
 FROM ${TF_SERVING_IMAGE} AS server
@@ -36,10 +38,12 @@ RUN test -e /usr/local/cuda/nvvm/libdevice/libdevice.10.bc \
 # Memory as it is needed, where TensorFlow takes all: a new version is loaded beside the old one.
 ENV TF_FORCE_GPU_ALLOW_GROWTH=true
 USER 65532:65532
-# The first start compiles the graph for every allowed batch size before it is AVAILABLE.
+# The first start compiles the graph for every allowed batch size before it is AVAILABLE. XLA compiles
+# a shape other than the first only when it is seen for the second time: each warm-up request runs twice.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=900s CMD ["available"]
 ENTRYPOINT ["serve"]
 CMD ["--xla_gpu_compilation_enabled=true", \
+     "--num_request_iterations_for_warmup=2", \
      "--enable_batching=true", \
      "--batching_parameters_file=/etc/tfserving/batching.g4.txt", \
      "--per_process_gpu_memory_fraction=0.9"]

@@ -91,9 +91,12 @@ def test_weights_are_mounted_for_reading_and_written_by_the_compiler_alone(
         for volume in service.get("volumes", []):
             writes = (name, volume["target"]) in {
                 ("compile", "/models"),
+                ("compile", "/tmp"),
                 ("prometheus", "/prometheus"),
             }
             assert volume.get("read_only", False) is not writes, (name, volume)
+            if volume["target"] == "/tmp":
+                assert "source" not in volume, volume  # anonymous: nothing of the host
 
 
 def test_images_have_a_version() -> None:

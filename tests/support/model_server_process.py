@@ -105,12 +105,19 @@ def command(*flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, *flags: str, wait: bool = True) -> Iterator[Server]:
-    """A server, listening if `wait`; its log is in `log`. It is ended with SIGTERM if need be."""
+def running(tmp_path: Path, *flags: str, wait: bool = True, **variables: str) -> Iterator[Server]:
+    """A server, listening if `wait`; its log is in `log`. It is ended with SIGTERM if need be.
+    `variables` are added to its environment."""
     port = free_port()
     log = tmp_path / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command(f"--port={port}", *flags), cwd=ROOT, stderr=output)
+        process = subprocess.Popen(
+            command(f"--port={port}", *flags),
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdout=output,
+            stderr=output,
+        )
     server = Server(process, port, log)
     try:
         if wait:
