@@ -13,7 +13,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow test-clients check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
+.PHONY: help run model test test-slow test-clients test-tfserving check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,6 +41,10 @@ test-slow: .venv/dev ## those that take longer
 
 test-clients: .venv/dev .venv-clients/dev ## other services' real clients against this one
 	$(BIN)/python -m pytest tests/clients
+
+test-tfserving: .venv/dev ## the model server's tests against the program TF_MODEL_SERVER=, a tensorflow_model_server
+	@test -x "$(TF_MODEL_SERVER)" || { echo "make test-tfserving TF_MODEL_SERVER=/path/to/tensorflow_model_server"; exit 2; }
+	TF_MODEL_SERVER="$(TF_MODEL_SERVER)" $(BIN)/python -m pytest tests/service/model_server -m "not slow" -rfs
 
 check: .venv/dev docs ## linters, type checks, the documentation, container files
 	$(BIN)/ruff check .

@@ -101,7 +101,9 @@ def free_port() -> int:
 
 
 def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "service.model_server", *flags]
+    """The embedded server, or the program that TF_MODEL_SERVER names."""
+    program = os.environ.get("TF_MODEL_SERVER")
+    return [program, *flags] if program else [sys.executable, "-m", "service.model_server", *flags]
 
 
 @contextlib.contextmanager
