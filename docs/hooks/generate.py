@@ -28,6 +28,7 @@ PAGES = {  # documents elsewhere in the repository, and the page that each becom
     "model_repository/README.md": "deploy/model-repository.md",
 }
 SOURCES = {page: source for source, page in PAGES.items()}
+TEMPLATE = re.compile(r"{{ \$(?:value|labels\.(\w+)).*?}}")
 LINK = re.compile(r"(\]\()([^)#\s]+)")
 MARKER = re.compile(r"<!-- (settings|metrics|endpoints|alerts|decisions|help: (.+?)) -->")
 
@@ -89,9 +90,8 @@ def alerts() -> Iterator[str]:
     groups = yaml.safe_load((ROOT / "docker/prometheus/rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
         notes = rule["annotations"]
-        summary = re.sub(
-            r"{{ \$(?:value|labels\.(\w+)).*?}}", lambda m: f"*{m[1] or 'value'}*", notes["summary"]
-        )
+        summary = notes["summary"].replace("}}{{", "}} or {{")
+        summary = TEMPLATE.sub(lambda match: f"<i>{match[1] or 'value'}</i>", summary)
         severity = rule["labels"]["severity"]
         yield f"| {rule['alert']} | {severity} | {summary} | {notes.get('do', '')} |"
 
