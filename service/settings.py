@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FilePath,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from . import tls
@@ -128,6 +135,11 @@ class Settings(LogSettings):
         384 * MIB,
         description="Memory in bytes for all images being decoded, drawn or encoded at the same"
         " time; others wait.",
+    )
+    label_font_file: FilePath | None = Field(
+        None,
+        description="TrueType or OpenType font of the labels on drawn images. Unset: the bundled"
+        " fonts, which cover Latin, Greek, Cyrillic, Hebrew, Arabic, Chinese, Japanese and Korean.",
     )
     picture_threads: Count | None = Field(
         None,

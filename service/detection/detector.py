@@ -73,7 +73,9 @@ class Detector:
         header = await self._header(data)
         started = time.perf_counter()
         async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
-            drawn = await memory.run(drawing.draw, data, header, detections)
+            drawn = await memory.run(
+                drawing.draw, data, header, detections, self._settings.label_font_file
+            )
         timings.since(started, "draw")
         return drawn
 

@@ -3,9 +3,9 @@
 import io
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
-from service.detection.drawing import _colour, _overlap, _place, draw
+from service.detection.drawing import CJK, LATIN, _area, _overlap, _place, _runs, draw
 from service.detection.models import Box, Detection
 from tests.support.pictures import picture
 from tests.support.two_decoders import header_of
@@ -35,17 +35,17 @@ def test_box_lines_lie_on_the_box() -> None:
 
 @pytest.mark.parametrize(
     "box",
-    [Box(0, 0, 64, 48), Box(60, 40, 64, 48), Box(0, 0, 1, 1), Box(0, 47, 64, 48)],
+    [Box(0, 0, 256, 192), Box(240, 160, 256, 192), Box(0, 0, 1, 1), Box(0, 188, 256, 192)],
 )
 def test_a_label_at_the_border_is_drawn_inside(box: Box) -> None:
-    drawn = Image.open(io.BytesIO(drawn_on(picture(), [Detection("x", 3, 1.0, box)])))
-    assert drawn.size == (64, 48)
-    plate = _colour(3)
-    near = sum(
-        max(abs(a - b) for a, b in zip(pixel, plate, strict=True)) < 60
-        for pixel in zip(*[iter(drawn.tobytes())] * 3, strict=True)
-    )
-    assert near > 60  # a plate's worth of pixels
+    drawn = Image.open(io.BytesIO(drawn_on(picture(256, 192), [Detection("x", 3, 1.0, box)])))
+    assert drawn.size == (256, 192)
+    plain = Image.open(io.BytesIO(drawn_on(picture(256, 192), [])))
+    changed = ImageChops.difference(plain, drawn).convert("L").point(lambda value: value > 40)
+    inside = changed.getbbox()
+    assert inside
+    assert inside[2] - inside[0] > 30  # wider than the small boxes, and so a label
+    assert changed.histogram()[1] > 60
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(6, (300, 10)), (8, (10, 380))])
@@ -59,15 +59,43 @@ def test_the_picture_is_shown_as_a_viewer_shows_it(
     assert min(pixel) > 200
 
 
-def test_labels_of_boxes_on_each_other_do_not_cover_each_other() -> None:
+def test_labels_overlap_neither_each_other_nor_the_picture() -> None:
     box = Box(100.0, 80.0, 300.0, 200.0)
-    placed: list[tuple[float, float, float, float]] = []
+    placed: list[Box] = []
     for _ in range(8):
-        plate = _place(box, (60.0, 20.0), (400, 300), placed)
-        assert not any(_overlap(plate, other) for other in placed)
-        assert plate[0] >= 0
-        assert plate[2] <= 400
-        assert plate[1] >= 0
-        assert plate[3] <= 300
-        placed.append(plate)
+        place = _place(box, (60.0, 20.0), (400, 300), placed, [box])
+        assert place
+        assert not any(_overlap(place, other) for other in placed)
+        assert 0 <= place.x_min < place.x_max <= 400
+        assert 0 <= place.y_min < place.y_max <= 300
+        placed.append(place)
     assert placed[0] == (100.0, 60.0, 160.0, 80.0)  # above the upper left corner
+    assert _place(box, (60.0, 20.0), (400, 300), placed, [box]) is None
+
+
+def test_a_label_covers_at_most_a_quarter_of_any_box() -> None:
+    small = [Box(x, y, x + 20.0, y + 20.0) for x in range(0, 400, 25) for y in range(0, 300, 25)]
+    labels = [_place(box, (60.0, 12.0), (400, 300), [], small) for box in small]
+    assert labels == [None] * len(small)  # a crowd: each label would hide its neighbours
+    alone = _place(small[50], (60.0, 12.0), (400, 300), [], [small[50]])
+    assert alone
+    assert _overlap(alone, small[50]) <= _area(small[50]) / 4
+
+
+@pytest.mark.parametrize("label", ["собака", "σκύλος", "犬", "狗", "개", "שלום", "ŭčř", "→ 5 €"])
+def test_every_letter_of_a_label_has_a_glyph(label: str) -> None:
+    for text, font in _runs(label, 32, None):
+        missing = bytes(font.getmask("\U0010fffd"))
+        assert missing
+        for letter in text.replace(" ", ""):
+            assert bytes(font.getmask(letter)) not in (b"", missing), letter
+
+
+def test_another_font_can_be_named() -> None:
+    box = Box(100.0, 80.0, 300.0, 200.0)
+    data = picture(400, 300)
+    drawings = {
+        draw(data, header_of(data), [Detection("犬 12", 1, 0.5, box)], font)
+        for font in (None, LATIN, CJK)
+    }
+    assert len(drawings) == 3
