@@ -15,7 +15,7 @@ PRECISION ?=
 .DEFAULT_GOAL := help
 .PHONY: help run model test test-slow test-clients test-tfserving check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
 
-help: ## what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 PICTURE ?= docs/assets/photos/coffee.jpg
@@ -36,7 +36,7 @@ model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [TARGET=]:
 test: .venv/dev ## the tests; those that need DETECT_TEST_DATA or .venv310 say so when they skip
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: .venv/dev ## those that take longer
+test-slow: .venv/dev ## the longer tests
 	$(BIN)/python -m pytest -m slow
 
 test-clients: .venv/dev .venv-clients/dev ## other services' real clients against this one
@@ -60,19 +60,19 @@ docs: .venv/dev ## build the documentation site into site/
 # A tool that comes from no Python package: used where it is, and said where it is not.
 lint = if $(1) >/dev/null 2>&1; then $(2); else echo "$(firstword $(1)): not installed, not checked"; fi
 
-format: .venv/dev ## what ruff can mend
+format: .venv/dev ## automatic fixes by ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 
-bench-gateway: .venv/dev ## the gateway's own cost, beside LitServe and BentoML
+bench-gateway: .venv/dev ## the gateway's own cost, compared with LitServe and BentoML
 	$(BIN)/python -m loadtest.bench gateway $(ARGS)
 
-bench-overload: .venv/dev ## what MODEL= served does at 1 to 8 times its capacity, beside LitServe and BentoML
+bench-overload: .venv/dev ## MODEL= at 1 to 8 times its capacity, compared with LitServe and BentoML
 	$(BIN)/python -m loadtest.bench overload --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
-bench-served: .venv/dev ## what serving MODEL= costs beside calling it in process, on PICTURE=
+bench-served: .venv/dev ## serving MODEL= compared with calling it in process, on PICTURE=
 	$(BIN)/python -m loadtest.bench served --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
 lock: .venv/dev ## the newest versions that requirements/*.in allow
@@ -90,11 +90,11 @@ up: ## the same in containers, with Prometheus and Grafana: TARGET= (cpu, g4, in
 	@$(COMPOSE) up -d --build --wait
 	@echo "Ready: http://localhost:8000/docs   dashboard: http://localhost:3000   make down"
 
-down: ## ends them; the models and Prometheus' data stay
+down: ## stop the containers; keep models and Prometheus' data
 	@$(COMPOSE) down
 
-clean: ## what make made, but for the models
-	rm -rf .venv .venv310 .venv-clients .bench .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove environments, caches and the site; keep models
+	rm -rf .venv .venv310 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
 
 # A file inside an environment stands for what was installed into it.
 .venv/run: requirements/run.txt
