@@ -23,6 +23,7 @@ from .receive_buffer import ReceiveBuffer
 from .stages import Stage, StageTimer
 
 MAX_HEAD_BYTES = 32 * 1024
+MAX_PIECES = 256  # of a chunked body; each costs about 2 µs, however short it is
 MAX_BUFFERED_BYTES = 64 * 1024  # of pipelined requests, while one is being answered
 PROBES = {path.encode() for path in PROBE_PATHS}
 
@@ -115,7 +116,7 @@ class Connection(HttpToolsProtocol):
     def _start_body(self) -> None:
         self.limit.expendable.pop(self, None)
         self._stage = Stage.BODY
-        self._unproductive_bytes = 0
+        self._unproductive_bytes = self._pieces = 0
         self._reusable = self.cycle.keep_alive and not (self.lifecycle.draining or self.surplus)
         # A response that starts before the end of the body is the last one: the rest is not read.
         self.cycle.keep_alive = False
@@ -136,12 +137,19 @@ class Connection(HttpToolsProtocol):
             self._end_body()
 
     def _parse_chunks(self) -> None:
-        piece = self._received.take_to_empty_line()
+        received = self._received
+        self._pieces += 1
+        few = self._pieces <= MAX_PIECES
+        piece = received.take_to_empty_line() if few else received.take(len(received))
         self._unproductive_bytes += len(piece)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserError as error:
-            self._fail(MalformedBody(f"The body is not valid HTTP/1.1 ({error})."))
+            if self._stage is Stage.BODY:
+                self._fail(MalformedBody(f"The body is not valid HTTP/1.1 ({error})."))
+            else:  # it ended within a large piece, and the request after it cannot be found
+                self.cycle.keep_alive = False
+                self._enter(Stage.DISCARD)
         if self._unproductive_bytes > MAX_HEAD_BYTES and self._stage is Stage.BODY:
             fault = f"The body has more than {MAX_HEAD_BYTES} bytes around its content."
             self._fail(MalformedBody(fault))
