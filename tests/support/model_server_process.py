@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,9 @@ def command(*flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, *flags: str, wait: bool = True, **variables: str) -> Iterator[Server]:
+def running(
+    tmp_path: Path, *flags: str, wait: bool = True, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """A server, listening if `wait`; its log is in `log`. It is ended with SIGTERM if need be.
     `variables` are added to its environment."""
     port = free_port()
@@ -116,7 +118,7 @@ def running(tmp_path: Path, *flags: str, wait: bool = True, **variables: str) ->
         process = subprocess.Popen(
             command(f"--port={port}", *flags),
             cwd=ROOT,
-            env=os.environ | variables,
+            env={**os.environ, **(variables or {})},
             stdout=output,
             stderr=output,
         )

@@ -58,7 +58,7 @@ def flags(model: Path, *others: str) -> tuple[str, ...]:
 
 
 def test_convolutions_run_in_onednn_on_every_cpu(model: Path, tmp_path: Path) -> None:
-    with running(tmp_path, *flags(model), ONEDNN_VERBOSE="1") as server:
+    with running(tmp_path, *flags(model), variables={"ONEDNN_VERBOSE": "1"}) as server:
         server.predict(pictures(1))
         lines = server.log.read_text().splitlines()
     executed = [line for line in lines if line.startswith("onednn_verbose") and ",exec," in line]
@@ -75,7 +75,7 @@ def test_onednn_is_on_where_tensorflow_leaves_it_off() -> None:
 
 def test_onednn_can_be_switched_off(model: Path, tmp_path: Path) -> None:
     variables = {"ONEDNN_VERBOSE": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    with running(tmp_path, *flags(model), **variables) as server:
+    with running(tmp_path, *flags(model), variables=variables) as server:
         server.predict(pictures(1))
         assert ",convolution," not in server.log.read_text()
 
@@ -95,7 +95,7 @@ def test_two_warm_up_iterations_compile_every_batch_size(model: Path, tmp_path: 
     ratios = []
     for iterations in (1, 2):
         once = flags(model, f"--num_request_iterations_for_warmup={iterations}")
-        with running(tmp_path, *once, **XLA) as server:
+        with running(tmp_path, *once, variables=XLA) as server:
             ratios.append({rows: first_to_repeat(server, rows) for rows in SIZES})
     one, two = ratios
     assert max(one.values()) > 5  # the sizes that callers would have waited for
