@@ -40,6 +40,12 @@ MESSAGE_OVERRIDES: list[tuple[Code, str, tuple[type[DetectError], str]]] = [
     (Code.INVALID_ARGUMENT, "signature", (BackendFailed, WRONG_SIGNATURE)),
     (Code.INVALID_ARGUMENT, "input alias", (BackendFailed, WRONG_SIGNATURE)),
     (Code.INVALID_ARGUMENT, "expects arg", (BackendFailed, WRONG_SIGNATURE)),
+    # The model's weights or precision, not the picture (yolov4/export/saved_model.py).
+    (
+        Code.INVALID_ARGUMENT,
+        "not finite",
+        (BackendFailed, "The model's output contains NaN or infinity."),
+    ),
     # Alive and busy (shared_batch_scheduler.h): neither ejected nor retried.
     (
         Code.UNAVAILABLE,

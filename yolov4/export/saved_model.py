@@ -39,6 +39,7 @@ Body: TypeAlias = Callable[[Network, Sequence[ConvWeights], Tensor, str], list[T
 
 SIGNATURE = "serving_default"
 METADATA = "metadata"
+NOT_FINITE = "the network's output is not finite: export it with another --precision"
 
 
 def preprocess(image: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -83,6 +84,7 @@ def servable(
         pixels, sizes = preprocess(image, network.width, network.height)
     heads = body(network, model.weights, pixels, precision)
     with tf.name_scope("detect"):
+        heads = _finite(heads)
         kept = detections(network, heads, sizes)
         counts = tf.range(MAX_DETECTIONS)[tf.newaxis] < kept.count[:, tf.newaxis]
         labels = tf.where(counts, tf.gather(tf.constant(list(model.names)), kept.classes), "")
@@ -93,6 +95,20 @@ def servable(
         "labels": tf.identity(labels, "labels"),
         "num_detections": tf.identity(kept.count, "num_detections"),
     }
+
+
+def _finite(heads: Sequence[Tensor]) -> list[Tensor]:
+    """The heads, unless one holds a NaN or an infinity: then the call fails.
+
+    Both would compare as below every threshold, and the answer would be "nothing detected". The
+    warm-up fails too, so that such a version never becomes AVAILABLE.
+    """
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(head)) for head in heads])
+    # On the CPU, because XLA may leave out an Assert that it compiles.
+    with tf.device("/CPU:0"):
+        check = tf.raw_ops.Assert(condition=finite, data=[NOT_FINITE])
+    with tf.control_dependencies([check]):
+        return [tf.identity(head) for head in heads]
 
 
 def export(

@@ -1,69 +1,121 @@
-"""COCO's AP of what a servable answered."""
+"""COCO's AP of a servable's outputs, by the same rules as `loadtest accuracy` over HTTP."""
 
 import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy.typing as npt
 
 from yolov4.errors import ModelError
+from yolov4.verify.categories import Match, match
 
 Outputs: TypeAlias = Mapping[str, npt.NDArray[Any]]  # of the signature, for one picture
 
 
-def average_precision(
-    annotations: Path, names: Sequence[str], pictures: Sequence[Path], answers: Sequence[Outputs]
-) -> float:
-    """AP at IoU 0.50:0.95 over the categories that bear one of `names`, on these pictures.
+class Annotations(NamedTuple):
+    pictures: list[dict[str, Any]]  # id, file_name, width and height in pixels
+    categories: dict[int, str]  # id -> name
+    objects: list[dict[str, Any]]
 
-    annotations: in COCO's format. ModelError for what is missing or does not fit.
+
+def read_annotations(path: Path) -> Annotations:
+    """A COCO annotation file. ModelError if it cannot be read or is not one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        categories = {category["id"]: str(category["name"]) for category in content["categories"]}
+        pictures = [
+            {key: image[key] for key in ("id", "file_name", "width", "height")}
+            for image in content["images"]
+        ]
+        # Numbered from 1: pycocotools takes an object with the id 0 for unmatched.
+        objects = [
+            {
+                "id": number,
+                "image_id": thing["image_id"],
+                "category_id": thing["category_id"],
+                "bbox": thing["bbox"],
+                "area": thing.get("area", thing["bbox"][2] * thing["bbox"][3]),
+                "iscrowd": thing.get("iscrowd", 0),
+            }
+            for number, thing in enumerate(content["annotations"], start=1)
+        ]
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{path} is not a COCO annotation file: {error!r}") from error
+    if not pictures or not objects:
+        raise ModelError(f"{path} has no objects or no pictures")
+    return Annotations(pictures, categories, objects)
+
+
+def average_precision(
+    annotations: Annotations, names: Sequence[str], answers: Mapping[str, Outputs]
+) -> float:
+    """AP at IoU 0.50:0.95 over the categories that the model has, on all annotated pictures.
+
+    answers: file name -> outputs. A picture without an answer counts as one without detections.
+    ModelError if the model has no category in common with the annotations.
     """
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise ModelError("AP needs pycocotools: pip install pycocotools") from error
-    try:
-        about = json.loads(annotations.read_text(encoding="utf-8"))
-        ids = {image["file_name"]: image["id"] for image in about["images"]}
-        categories = {thing["name"]: thing["id"] for thing in about["categories"]}
-    except OSError as error:
-        raise ModelError(f"cannot read {annotations}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{annotations} is not in COCO's format: {error!r}") from error
-    shared = {name: categories[name] for name in names if name in categories}
+    matched = match(names, annotations.categories)
+    if not matched.matched:
+        raise ModelError("the annotations have no category that the model detects")
     rows = [
         row
-        for path, outputs in zip(pictures, answers, strict=True)
-        if path.name in ids
-        for row in _rows(ids[path.name], shared, outputs)
+        for picture in annotations.pictures
+        if picture["file_name"] in answers
+        for row in _rows(picture, matched, answers[picture["file_name"]])
     ]
-    if not rows:
-        raise ModelError(f"nothing was detected that {annotations} has a category for")
-    with contextlib.redirect_stdout(io.StringIO()):  # its progress is no report
-        truth = COCO(str(annotations))
-        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-        evaluation.params.imgIds = [ids[path.name] for path in pictures if path.name in ids]
-        evaluation.params.catIds = sorted(shared.values())
+    results = [
+        {**row, "id": number, "area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0}
+        for number, row in enumerate(rows, start=1)
+    ]
+
+    def index(things: list[dict[str, Any]]) -> Any:
+        coco = COCO()
+        coco.dataset = {
+            "images": annotations.pictures,
+            "categories": [{"id": number} for number in annotations.categories],
+            "annotations": things,
+        }
+        coco.createIndex()
+        return coco
+
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        evaluation = COCOeval(index(annotations.objects), index(results), "bbox")
+        evaluation.params.imgIds = sorted(picture["id"] for picture in annotations.pictures)
+        evaluation.params.catIds = sorted(set(matched.matched.values()))
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return float(evaluation.stats[0])
 
 
-def _rows(image_id: int, categories: Mapping[str, int], outputs: Outputs) -> list[dict[str, Any]]:
-    count = int(outputs["num_detections"][0])
-    found = zip(*(outputs[key][0][:count] for key in ("labels", "boxes", "scores")), strict=True)
-    return [
-        {
-            "image_id": image_id,
-            "category_id": categories[label.decode()],
-            "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-            "score": float(score),
-        }
-        for label, box, score in found
-        if label.decode() in categories
-    ]
+def _rows(picture: Mapping[str, Any], matched: Match, outputs: Outputs) -> list[dict[str, Any]]:
+    """Detections as the HTTP API returns them: clipped boxes, 0.01 pixels, scores of 6 digits."""
+    rows = []
+    for i in range(int(outputs["num_detections"][0])):
+        label = outputs["labels"][0][i].decode()
+        if label not in matched.matched:
+            continue
+        sides = outputs["boxes"][0][i].tolist()
+        limits = [picture["width"], picture["height"]] * 2
+        x_min, y_min, x_max, y_max = (
+            round(min(max(side, 0.0), limit), 2) for side, limit in zip(sides, limits, strict=True)
+        )
+        rows.append(
+            {
+                "image_id": picture["id"],
+                "category_id": matched.matched[label],
+                "bbox": [x_min, y_min, round(x_max - x_min, 2), round(y_max - y_min, 2)],
+                "score": round(float(outputs["scores"][0][i]), 6),
+            }
+        )
+    return rows

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from yolov4.errors import ModelError
-from yolov4.export.saved_model import SIGNATURE, servable
+from yolov4.export.saved_model import NOT_FINITE, SIGNATURE, servable
 from yolov4.network.model import Model
-from yolov4.verify.average_precision import Outputs, average_precision
+from yolov4.verify.average_precision import Outputs, average_precision, read_annotations
+from yolov4.verify.categories import Match, match
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -32,16 +33,19 @@ class Report:
     heads: list[list[float]] = field(default_factory=list)  # per picture, per head: see `differ`
     shown: int = 0  # detections of float32 with at least SCORE
     found: int = 0  # of these, in the artefact too: same class, IoU of at least IOU
+    extra: int = 0  # the artefact's detections with at least SCORE that float32 has not got
     ious: list[float] = field(default_factory=list)  # of these with their like
     scores: list[float] = field(default_factory=list)  # and by how much their scores differ
     average_precision: tuple[float, float] | None = None  # COCO's AP of float32 and the artefact
+    categories: Match | None = None  # which of them AP is about
 
     def __str__(self) -> str:
         heads = ", ".join(f"{worst:.2%}" for worst in np.max(self.heads, axis=0))
         lines = [
-            f"{self.pictures} pictures, the artefact beside float32:",
+            f"{self.pictures} pictures, compared with float32:",
             f"heads: at most {heads} of the largest number",
-            f"detections with score >= {SCORE}: {self.found} of {self.shown} found again",
+            f"detections with score >= {SCORE}: {self.found} of {self.shown} found again, "
+            f"{self.extra} extra",
         ]
         if self.found:
             lines.append(
@@ -51,6 +55,12 @@ class Report:
         if self.average_precision:
             before, after = self.average_precision
             lines.append(f"AP {after:.4f}, of float32 {before:.4f}: {after - before:+.4f}")
+        if self.categories:
+            for about, names in (
+                ("categories the model lacks, excluded from AP", self.categories.excluded),
+                ("labels without a category, ignored", self.categories.ignored),
+            ):
+                lines += [f"{about}: {', '.join(names)}"] if names else []
         return "\n".join(lines)
 
 
@@ -60,13 +70,21 @@ def verify(
     pictures: Sequence[Path],
     annotations: Path | None = None,
 ) -> Report:
-    """Run both on every picture; with COCO's annotations of them, AP too.
+    """Run both on every picture; with COCO annotations, AP of both on the annotated pictures.
 
-    artefact: a SavedModel's directory. ModelError if it has not this network's heads, or a picture
-    cannot be read.
+    artefact: a SavedModel's directory. ModelError if its heads are not this network's, or a picture
+    cannot be read or is missing.
     """
     report = Report()
-    answers: tuple[list[Outputs], list[Outputs]] = ([], [])
+    truth = read_annotations(annotations) if annotations else None
+    if truth:
+        missing = {p["file_name"] for p in truth.pictures} - {path.name for path in pictures}
+        if missing:
+            raise ModelError(
+                f"{len(missing)} of {len(truth.pictures)} annotated pictures are missing, such as "
+                f"{min(missing)}"
+            )
+    answers: tuple[dict[str, Outputs], dict[str, Outputs]] = ({}, {})
     with _reference(model) as reference, _loaded(artefact) as other:
         for path in pictures:
             try:
@@ -75,19 +93,19 @@ def verify(
             except OSError as error:
                 raise ModelError(f"cannot read {path}: {error.strerror}") from error
             except tf.errors.InvalidArgumentError as error:
+                if NOT_FINITE in str(error):
+                    raise ModelError(f"{path}: {NOT_FINITE}") from error
                 raise ModelError(f"{path} is not a picture that can be decoded") from error
             if [head.shape for head in heads] != [head.shape for head in their_heads]:
                 raise ModelError(f"{artefact} is of another network, or of another input size")
             report.pictures += 1
             report.heads.append([differ(*both) for both in zip(heads, their_heads, strict=True)])
             _compare(report, wanted, found)
-            answers[0].append(wanted)
-            answers[1].append(found)
-    if annotations:
-        before, after = (
-            average_precision(annotations, model.names, pictures, one) for one in answers
-        )
+            answers[0][path.name], answers[1][path.name] = wanted, found
+    if truth:
+        before, after = (average_precision(truth, model.names, one) for one in answers)
         report.average_precision = before, after
+        report.categories = match(model.names, truth.categories)
     return report
 
 
@@ -129,11 +147,12 @@ def _heads(graph: tf.Graph) -> list[Any]:
 
 
 def _compare(report: Report, wanted: Outputs, found: Outputs) -> None:
-    shown = wanted["scores"][0] >= SCORE
-    report.shown += int(shown.sum())
-    for box, score, class_id in zip(
-        *(wanted[key][0][shown] for key in ("boxes", "scores", "classes")), strict=True
-    ):
+    for box, class_id in _shown(found, "boxes", "classes"):
+        like = (wanted["classes"][0] == class_id) & (wanted["scores"][0] > 0)
+        ious = _iou(box, wanted["boxes"][0][like])
+        report.extra += not (ious >= IOU).any()
+    for box, score, class_id in _shown(wanted, "boxes", "scores", "classes"):
+        report.shown += 1
         like = (found["classes"][0] == class_id) & (found["scores"][0] > 0)
         if not like.any():
             continue
@@ -143,6 +162,12 @@ def _compare(report: Report, wanted: Outputs, found: Outputs) -> None:
             report.found += 1
             report.ious.append(float(ious[best]))
             report.scores.append(float(abs(found["scores"][0][like][best] - score)))
+
+
+def _shown(outputs: Outputs, *keys: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of these outputs whose score is at least SCORE."""
+    shown = outputs["scores"][0] >= SCORE
+    return zip(*(outputs[key][0][shown] for key in keys), strict=True)
 
 
 def _iou(box: Array, boxes: Array) -> Array:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tests.support.model_server_process import command
 from tests.support.numpy_oracle import iou
+from tests.support.project import ROOT
 from tests.support.yolov4_models import NAMES, load, write_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.export.saved_model import export, preprocess
+from yolov4.load import load_model
 from yolov4.network.model import Model
 from yolov4.network.weights import ConvWeights
 
@@ -278,3 +282,37 @@ def test_the_voc_model_finds_on_every_photo_what_opencv_finds(data: Path, tmp_pa
         if path.name == "dog.jpg":
             on_dog = sorted(label.decode() for label in answer["labels"][0, :sure])
     assert on_dog == ["bicycle", "car", "dog"]
+
+
+def overflowing(folder: Path) -> Model:
+    """A model whose activations have no float16: every weight has one."""
+    files = write_model(folder)
+    model = load_model(str(files[0]), files[1], files[2])
+    weights = [
+        ConvWeights(kernel * (3e4 / np.abs(kernel).max()), bias) for kernel, bias in model.weights
+    ]
+    return Model(model.network, weights, model.names)
+
+
+@pytest.mark.parametrize("cause", ["float16", "nan"])
+def test_heads_that_are_not_finite_fail_the_call(tmp_path: Path, cause: str) -> None:
+    model = overflowing(tmp_path)
+    if cause == "nan":
+        last = model.weights[-1]
+        weights = [*model.weights[:-1], ConvWeights(last.kernel, last.bias * np.float32("nan"))]
+        model = Model(model.network, weights, model.names)
+    precision = "float16" if cause == "float16" else "float32"
+    predict = load(export(model, tmp_path / "repository", "small", {}, precision))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="output is not finite"):
+        predict([encoded(noise(64, 96), "JPEG")])
+
+
+def test_a_version_that_is_not_finite_does_not_become_available(tmp_path: Path) -> None:
+    export(overflowing(tmp_path), tmp_path / "repository", "small", {}, "float16")
+    base = tmp_path / "repository" / "small"
+    flags = ["--model_name=small", f"--model_base_path={base}", "--max_num_load_retries=0"]
+    server = command("--port=0", f"--grpc_socket_path={tmp_path}/socket", *flags)
+    done = subprocess.run(server, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode != 0
+    assert "1 model(s) did not become available" in done.stderr
+    assert "output is not finite" in done.stderr

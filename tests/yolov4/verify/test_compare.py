@@ -3,7 +3,9 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.yolov4_models import export_arguments, write_model
@@ -37,6 +39,7 @@ def test_the_same_graph_differs_in_nothing(tmp_path: Path, scenes: Path) -> None
     assert found.pictures == 3
     assert max(map(max, found.heads)) == 0
     assert found.found == found.shown > 0
+    assert found.extra == 0
     assert min(found.ious) == pytest.approx(1, abs=1e-6)
     assert max(found.scores) == 0
 
@@ -67,8 +70,25 @@ def test_the_command_with_annotations(
     verified = ["verify", str(version), *model, "--images", str(scenes)]
     assert main([*verified, "--annotations", str(scenes / "instances.json")]) == 0
     said = capsys.readouterr().out
-    assert "3 pictures, the artefact beside float32" in said
+    assert "3 pictures, compared with float32" in said
     assert re.search(r"AP 0\.\d{4}, of float32 0\.\d{4}: [+-]0\.\d{4}", said)
+
+
+def test_detections_that_float32_has_not_got_are_extra() -> None:
+    from yolov4.verify.compare import _compare
+
+    def outputs(*boxes: tuple[float, ...]) -> dict[str, Any]:
+        count = len(boxes)
+        return {
+            "boxes": np.array([boxes], np.float32).reshape(1, count, 4),
+            "scores": np.full((1, count), 0.5, np.float32),
+            "classes": np.zeros((1, count), np.int32),
+        }
+
+    comparison = Report(heads=[[0.0]])
+    _compare(comparison, outputs((0, 0, 9, 9)), outputs((0, 0, 9, 9), (50, 50, 70, 70)))
+    assert (comparison.shown, comparison.found, comparison.extra) == (1, 1, 1)
+    assert "1 of 1 found again, 1 extra" in str(comparison)
 
 
 def test_no_pictures_and_no_artefact_are_a_sentence(
