@@ -1,4 +1,4 @@
-"""The query's labels against those of the served model."""
+"""Rejects labels in the query that the served model does not have, naming the nearest ones."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches

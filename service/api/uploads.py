@@ -57,7 +57,7 @@ async def read_images(
 
 
 def content_type(request: Request) -> tuple[str, dict[str, str]]:
-    """Media type, empty where there is none, and its parameters."""
+    """Media type (empty without a Content-Type) and its parameters."""
     coding = ", ".join(request.headers.getlist("content-encoding")).lower()
     if coding not in PLAIN:
         raise UnsupportedMedia(

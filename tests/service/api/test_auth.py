@@ -88,7 +88,7 @@ def test_a_known_key_is_accepted_and_its_owner_logged(gateway: GatewayProcess, p
         {"Authorization": "Bearer"},
         bearer(KEYS["cam-7"][:-1]),
         bearer(KEYS["cam-7"] + "7"),
-        bearer(hashlib.sha256(KEYS["cam-7"].encode()).hexdigest()),  # the file alone lets nobody in
+        bearer(hashlib.sha256(KEYS["cam-7"].encode()).hexdigest()),  # the hash
         bearer("cam-7"),
         {"Authorization": KEYS["cam-7"]},
         {"Authorization": f"Basic {KEYS['cam-7']}"},
