@@ -26,6 +26,7 @@ HINT = (
     " --data-binary @picture.jpg)"
 )
 FORM_OVERHEAD = 64 * 1024  # bytes of boundaries and part headers around one picture
+MANY_CHUNKS = 16  # of 64 to 256 KiB
 PLAIN = {"", "identity", "binary", "8bit", "7bit"}  # codings that change nothing
 
 
@@ -75,10 +76,14 @@ def _describe(media_type: str) -> str:
 
 async def read_body(request: Request, limit: int, reservation: Reservation) -> bytes:
     """The whole body. Raises TooLarge, Full, SlowUpload, MalformedBody or ClientDisconnect."""
-    body = bytearray()
+    body, chunks = bytearray(), []
     async for chunk in _chunks(request, limit, reservation):
-        body += chunk
-    return bytes(body)
+        chunks.append(chunk)
+        # Small bodies are joined once. Chunks of large ones would leave holes in the heap.
+        if len(chunks) == MANY_CHUNKS:
+            body += b"".join(chunks)
+            chunks.clear()
+    return b"".join([body, *chunks])
 
 
 async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:
