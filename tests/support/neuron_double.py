@@ -1,6 +1,7 @@
 """tensorflow-neuron's calls and its rules of what goes on the chip, without the chip.
 
-`python -m tests.support.neuron_double ...` is `python -m yolov4 ...` where `import tensorflow.neuron`
+`python -m tests.support.neuron_double ...` is `python -m yolov4 ...` where
+`import tensorflow.neuron`
 finds
 this. Names, arguments, defaults and flags are those of aws-neuron/aws-neuron-tensorflow @3fd6869:
 python/_trace.py and utils.py; what becomes a program `neuron_partition` decides. Not modelled: what
