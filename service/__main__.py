@@ -14,10 +14,11 @@ from types import FrameType
 
 import uvicorn
 
-from . import __version__, logs
+from . import __version__
 from .api.app import create_app
-from .lifecycle import Lifecycle
-from .metrics import Metrics
+from .core import logs
+from .core.lifecycle import Lifecycle
+from .core.metrics import Metrics
 from .server.connection import Connection, protocol_factory
 from .settings import MIB, PREFIX, Settings, SettingsError
 

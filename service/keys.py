@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import logs
+from .core import logs
 from .settings import PREFIX, SettingsError
 
 NAME = r"\w[\w.-]{0,63}"

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from . import tls
+from .core import tls
 
 PREFIX = "DETECT_"
 MIB = 1024 * 1024

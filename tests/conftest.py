@@ -22,7 +22,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one version of a small model of random numbers, named `small`."""
-    from tests.support.yolov4_models import export_arguments, write_model
+    from tests.support.inputs.yolov4_models import export_arguments, write_model
 
     folder = tmp_path_factory.mktemp("small")
     command = [sys.executable, "-m", "yolov4"]

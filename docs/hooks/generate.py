@@ -72,9 +72,10 @@ def _generated(match: re.Match[str]) -> str:
 
 def endpoints() -> Iterator[str]:
     """A table of everything in the OpenAPI document."""
+    from service.core.lifecycle import Lifecycle
+    from service.core.metrics import Metrics
+
     from service.api.app import create_app
-    from service.lifecycle import Lifecycle
-    from service.metrics import Metrics
     from service.settings import Settings
 
     yield "| endpoint | | statuses |\n|---|---|---|"
@@ -105,7 +106,7 @@ def decisions() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """A table of the gateway's own instruments."""
-    from service.metrics import Metrics
+    from service.core.metrics import Metrics
 
     yield "| metric | type | labels | |\n|---|---|---|---|"
     for instrument in vars(Metrics()).values():

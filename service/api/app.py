@@ -12,19 +12,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
-from .. import errors
 from ..backend.client import TFServing
+from ..core import errors
+from ..core.lifecycle import Lifecycle
+from ..core.metrics import Metrics
 from ..detection.detector import Detector
-from ..lifecycle import Lifecycle
-from ..metrics import Metrics
 from ..settings import Settings
 from . import docs, openapi, page, problems, schemas
-from .auth import APIKeyAuth
 from .dialects.deepstack import DeepStack
 from .dialects.doods import Doods
 from .dialects.inference_protocol import InferenceProtocol
 from .dialects.instances import Instances
 from .middleware import ObservabilityMiddleware
+from .requests.auth import APIKeyAuth
 from .routes import Gateway
 from .routing import DetectionRoute, DirectRoute
 

@@ -8,11 +8,11 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .. import logs
+from ..core import logs
+from ..core.lifecycle import PROBE_PATHS
+from ..core.metrics import Metrics
+from ..core.responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
 from ..detection.timings import Timings
-from ..lifecycle import PROBE_PATHS
-from ..metrics import Metrics
-from ..responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 MAX_LOGGED_PATH = 256  # characters

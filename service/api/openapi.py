@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..detection.image import MEDIA_TYPES
-from . import deadlines
+from .requests import deadlines
 
 ANY = "application/octet-stream"  # the picture's own bytes say what it is
 PROBLEMS = {

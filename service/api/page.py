@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from ..responses import CSP
+from ..core.responses import CSP
 
 WEB = Path(__file__).parent.parent / "web"
 HEADERS = {

@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from .. import errors
-from ..errors import DetectError
-from ..responses import (
+from ..core import errors
+from ..core.errors import DetectError
+from ..core.responses import (
     CSP,
     CSP_DENY_ALL,
     PROBLEM_MEDIA_TYPE,

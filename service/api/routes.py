@@ -14,18 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .. import errors, logs
+from ..core import errors, logs
+from ..core.errors import DetectError
+from ..core.lifecycle import Lifecycle
+from ..core.metrics import Metrics
 from ..detection.detector import Detector
 from ..detection.models import Query, Result
 from ..detection.timings import Timings
-from ..errors import DetectError
-from ..lifecycle import Lifecycle
-from ..metrics import Metrics
 from ..settings import Settings
-from . import labels, problems, schemas, uploads
-from .deadlines import cancel_on_disconnect, deadline, parse_timeout
+from . import problems, schemas
 from .dialects import roboflow
-from .memory_budget import MemoryBudget
+from .requests import labels, uploads
+from .requests.deadlines import cancel_on_disconnect, deadline, parse_timeout
+from .requests.memory_budget import MemoryBudget
 
 
 class Gateway:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BadParameter
+from ..core.errors import BadParameter
 from .problems import reason
 
 

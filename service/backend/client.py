@@ -9,9 +9,9 @@ import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
+from ..core.errors import BackendFailed, DetectError, Full, NoBackend
+from ..core.metrics import Metrics
 from ..detection.models import ModelInfo, Prediction
-from ..errors import BackendFailed, DetectError, Full, NoBackend
-from ..metrics import Metrics
 from ..settings import Settings
 from . import messages as m
 from . import metadata

@@ -7,8 +7,8 @@ from typing import cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from ..core.errors import BackendFailed
 from ..detection.models import Prediction
-from ..errors import BackendFailed
 from . import messages as m
 
 WRONG_SIGNATURE = "The model does not have a detector's signature; export it with `make model`."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import logs
+from ..core import logs
 from ..detection.models import ModelInfo
 
 CALLS_PER_RETRY = 10

@@ -12,9 +12,9 @@ import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
-from .. import logs
+from ..core import logs
+from ..core.errors import BackendFailed
 from ..detection.models import ModelInfo
-from ..errors import BackendFailed
 from . import messages as m
 from .codec import strings
 

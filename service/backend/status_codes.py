@@ -3,7 +3,7 @@
 import grpc
 from grpc import StatusCode as Code
 
-from ..errors import BackendFailed, BadPicture, DeadlineExceeded, DetectError, Full, NoBackend
+from ..core.errors import BackendFailed, BadPicture, DeadlineExceeded, DetectError, Full, NoBackend
 from .codec import WRONG_SIGNATURE
 
 # Error and message for the client, by gRPC status code. The server's own message is only logged:

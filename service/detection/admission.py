@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
-from ..errors import DeadlineExceeded, Full
+from ..core.errors import DeadlineExceeded, Full
 
 SMOOTHING = 0.05  # the weight of each completion: the average follows the last twenty to forty
 RECENT = 4  # completions that show a model server which has become slower

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
-from ..errors import BackendFailed, BadPicture, TooLarge
-from ..metrics import Metrics
+from ..core.errors import BackendFailed, BadPicture, TooLarge
+from ..core.metrics import Metrics
 from ..settings import Settings
 from . import drawing, image, pixels
 from .admission import Admission

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
+from ..core.errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
 from . import jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import DeadlineExceeded, TooLarge
+from ..core.errors import DeadlineExceeded, TooLarge
 
 Done = TypeVar("Done")
 

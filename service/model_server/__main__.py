@@ -14,7 +14,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from .. import logs
+from ..core import logs
 from ..settings import LogSettings, SettingsError
 from . import config
 from .batching import Batcher

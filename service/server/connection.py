@@ -12,9 +12,9 @@ from typing import cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..errors import BODY_ERROR, DetectError, Draining, MalformedBody, SlowUpload
-from ..lifecycle import PROBE_PATHS, Lifecycle
-from ..metrics import Metrics
+from ..core.errors import BODY_ERROR, DetectError, Draining, MalformedBody, SlowUpload
+from ..core.lifecycle import PROBE_PATHS, Lifecycle
+from ..core.metrics import Metrics
 from ..settings import Settings
 from . import error_response, framing
 from .connection_limit import ConnectionLimit

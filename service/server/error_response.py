@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from pydantic_core import to_json
 
-from ..responses import PROBLEM_MEDIA_TYPE, SECURITY_HEADERS_RAW, problem_document
+from ..core.responses import PROBLEM_MEDIA_TYPE, SECURITY_HEADERS_RAW, problem_document
 
 
 def encode(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from detect_client import AsyncClient, InvalidPicture, Result, Unavailable
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.http_server import HttpServer
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.fakes.http_server import HttpServer
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 @pytest.fixture(scope="module")

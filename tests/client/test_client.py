@@ -19,10 +19,10 @@ from detect_client import (
 )
 from detect_client.results import Box, Detection
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.http_server import Answer, HttpServer
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.fakes.http_server import Answer, HttpServer
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import free_port
 
 

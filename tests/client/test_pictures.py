@@ -9,7 +9,7 @@ from detect_client.errors import InvalidPicture
 from detect_client.pictures import media_type, read
 from PIL import Image
 
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
 
 
 def test_bytes_and_files_go_as_they_are(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from detect_client.errors import UnexpectedAnswer
 from detect_client.results import Result, from_json
 
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
 
 ANSWER = {
     "model": {"name": "yolov4", "version": 7},

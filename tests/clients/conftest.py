@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 
 @pytest.fixture(scope="session")

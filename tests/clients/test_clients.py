@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.api.dialects.labels import coco_label
-from tests.support.gateway_process import GatewayProcess
+from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import ROOT
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"

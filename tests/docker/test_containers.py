@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import compose
-from tests.support.gateway_process import wait_for
+from tests.support.processes import compose
+from tests.support.processes.gateway_process import wait_for
 from tests.support.project import ROOT, free_port
 
 TARGETS = ("cpu", "g4", "inf1")

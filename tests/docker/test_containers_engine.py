@@ -18,8 +18,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support import compose
-from tests.support.gateway_process import wait_for
+from tests.support.processes import compose
+from tests.support.processes.gateway_process import wait_for
 from tests.support.project import ROOT, free_port
 
 pytestmark = pytest.mark.slow

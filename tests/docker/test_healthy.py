@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
 
 

@@ -14,15 +14,16 @@ from grpc import StatusCode
 from PIL import Image
 
 from service.api.app import create_app
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.core.lifecycle import Lifecycle
+from service.core.metrics import Metrics
 from service.settings import Settings
-from tests.support import compose, foreign_metrics
-from tests.support.fake_backend import FakeBackend, Refuse
-from tests.support.foreign_metrics import FOREIGN, SCRAPES
-from tests.support.gateway_process import GatewayProcess, wait_for
+from tests.support.fakes.fake_backend import FakeBackend, Refuse
+from tests.support.oracles import foreign_metrics
+from tests.support.oracles.foreign_metrics import FOREIGN, SCRAPES
+from tests.support.oracles.promql import grouped, metrics
+from tests.support.processes import compose
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT
-from tests.support.promql import grouped, metrics
 
 PROMETHEUS = ROOT / "docker" / "prometheus"
 DASHBOARDS = sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))

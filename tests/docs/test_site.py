@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.api.app import create_app
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.core.lifecycle import Lifecycle
+from service.core.metrics import Metrics
 from service.settings import PREFIX, Settings
 from tests.support.project import ROOT
 

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest import CommandError
 from loadtest.pictures import read_folder, read_pictures
-from tests.support.load_target import folder_of
+from tests.support.fakes.load_target import folder_of
 
 
 def test_pictures_are_repeated_and_none_is_lost(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from loadtest.__main__ import main
-from tests.support.fake_backend import FakeBackend, answer
-from tests.support.gateway_process import GatewayProcess
-from tests.support.load_target import run_json
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend, answer
+from tests.support.fakes.load_target import run_json
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 def test_every_run_through_the_gateway(tmp_path: Path) -> None:

@@ -14,11 +14,20 @@ import pytest
 
 from service import __version__
 from service.settings import Settings
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.callers.raw_http import (
+    connect,
+    exchange,
+    get,
+    much,
+    one,
+    post,
+    push,
+    to_the_end,
+)
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT
-from tests.support.raw_http import connect, exchange, get, much, one, post, push, to_the_end
 
 
 def test_the_tensorflow_runtime_is_not_in_the_process_and_it_is_small() -> None:
@@ -67,7 +76,7 @@ def test_a_backend_that_comes_up_later_is_found_within_seconds() -> None:
         time.sleep(2)
         command = (
             "import sys, time, grpc; sys.path.insert(0, '.')\n"
-            "from tests.support.fake_backend import FakeBackend\n"
+            "from tests.support.fakes.fake_backend import FakeBackend\n"
             f"with FakeBackend(port={port}): time.sleep(60)"
         )
         backend = subprocess.Popen([sys.executable, "-c", command], cwd=ROOT)

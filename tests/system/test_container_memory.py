@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.processes.gateway_process import GatewayProcess
 
 CGROUPS = Path("/sys/fs/cgroup/memory")  # version 1
 GIB = 2**30

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.caller import Answer, Caller
-from tests.support.gateway_process import GatewayProcess
-from tests.support.opencv_oracle import iou
-from tests.support.pictures import picture
-from tests.support.two_decoders import (
+from tests.support.callers.caller import Answer, Caller
+from tests.support.inputs.pictures import picture
+from tests.support.oracles.opencv_oracle import iou
+from tests.support.oracles.two_decoders import (
     expected_status,
     pillow_size,
     sent_as_it_is,
     tensorflow_size,
 )
-from tests.support.whole_service import batching_flags, whole_service
+from tests.support.processes.gateway_process import GatewayProcess
+from tests.support.processes.whole_service import batching_flags, whole_service
 
 BATCH = 8
 BATCHING = """

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
-from tests.support.whole_service import batching_flags, whole_service
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
+from tests.support.processes.whole_service import batching_flags, whole_service
 
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 5000 }"
 GOOD_CLIENTS, BAD_CLIENTS = 4, 16

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.opencv_oracle import OpenCV, clipped, iou
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
+from tests.support.oracles.opencv_oracle import OpenCV, clipped, iou
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
 
 PHOTOS = ("dog", "horses", "person", "kite")

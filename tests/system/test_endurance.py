@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.caller import Caller, descriptors, resident_bytes
-from tests.support.gateway_process import GatewayProcess
-from tests.support.model_server_process import Server
-from tests.support.pictures import header_only, picture
-from tests.support.whole_service import batching_flags, whole_service
+from tests.support.callers.caller import Caller, descriptors, resident_bytes
+from tests.support.inputs.pictures import header_only, picture
+from tests.support.processes.gateway_process import GatewayProcess
+from tests.support.processes.model_server_process import Server
+from tests.support.processes.whole_service import batching_flags, whole_service
 
 MINUTES = float(os.environ.get("DETECT_TEST_MINUTES", "2"))
 CALLERS = 4

@@ -15,13 +15,13 @@ import grpc
 import pytest
 
 from service.backend import messages as m
-from tests.support.backend_process import BackendProcess
-from tests.support.callers import REFUSED, Callers, strict
-from tests.support.dns_server import DnsServer
-from tests.support.fake_backend import CAT, DOG, FakeBackend, answer
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
-from tests.support.tcp_proxy import RESET, TcpProxy
+from tests.support.callers.many import REFUSED, Callers, strict
+from tests.support.fakes.dns_server import DnsServer
+from tests.support.fakes.fake_backend import CAT, DOG, FakeBackend, answer
+from tests.support.fakes.tcp_proxy import RESET, TcpProxy
+from tests.support.inputs.pictures import picture
+from tests.support.processes.backend_process import BackendProcess
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.system.test_end_to_end import served
 
 DEADLINE_S = 1.5

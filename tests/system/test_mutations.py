@@ -13,17 +13,17 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.support import jpeg_mutations
-from tests.support.caller import Caller, resident_bytes
-from tests.support.jpeg_mutations import KINDS, joined, mutation, parsed
-from tests.support.two_decoders import (
+from tests.support.callers.caller import Caller, resident_bytes
+from tests.support.inputs import jpeg_mutations
+from tests.support.inputs.jpeg_mutations import KINDS, joined, mutation, parsed
+from tests.support.oracles.two_decoders import (
     Size,
     header_status,
     pillow_size,
     sent_as_it_is,
     tensorflow_size,
 )
-from tests.support.whole_service import whole_service
+from tests.support.processes.whole_service import whole_service
 
 CALLERS = 4
 MIB = 2**20

@@ -5,10 +5,10 @@ from typing import Any
 
 import grpc
 
-from tests.support.caller import Caller, resident_bytes
-from tests.support.fake_backend import FakeBackend, Refuse
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.callers.caller import Caller, resident_bytes
+from tests.support.fakes.fake_backend import FakeBackend, Refuse
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 def refuse(_: bytes) -> Any:

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.bombs import SIZE, bombs
-from tests.support.caller import Caller
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.callers.caller import Caller
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.bombs import SIZE, bombs
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 BOMBS = bombs()
 

@@ -14,8 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
+from tests.support.inputs.yolov4_models import NAMES, export_arguments, write_model
 from tests.support.project import ROOT
-from tests.support.yolov4_models import NAMES, export_arguments, write_model
 from yolov4.__main__ import main
 from yolov4.darknet.reader import read_cfg
 from yolov4.network.architecture import yolov4_tiny

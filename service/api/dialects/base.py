@@ -11,11 +11,11 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...core.errors import BadParameter, DetectError, MalformedBody
 from ...detection.models import Query, Result
-from ...errors import BadParameter, DetectError, MalformedBody
 from .. import openapi, problems
-from ..auth import APIKeyAuth
-from ..deadlines import cancel_on_disconnect, deadline
+from ..requests.auth import APIKeyAuth
+from ..requests.deadlines import cancel_on_disconnect, deadline
 from ..routes import Gateway, sender
 from ..routing import DetectionRoute, DirectRoute
 

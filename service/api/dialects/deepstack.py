@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__ as VERSION
+from ...core.errors import MalformedBody, NotFound
 from ...detection.image import MEDIA_TYPES
 from ...detection.models import Query, Result
-from ...errors import MalformedBody, NotFound
 from ..routing import DirectRoute
 from .base import Dialect, DialectRoute, json_response
 from .forms import read_form

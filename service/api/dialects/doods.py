@@ -12,9 +12,10 @@ from fastapi import Query as InQuery
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...core.errors import BadParameter, DetectError, MalformedBody
 from ...detection.models import Detection, Query, Result
-from ...errors import BadParameter, DetectError, MalformedBody
-from .. import labels, problems, schemas, uploads
+from .. import problems, schemas
+from ..requests import labels, uploads
 from ..routing import DirectRoute
 from .base import Dialect, decode_base64, json_limit, json_response, number, parse_json
 from .labels import coco_label

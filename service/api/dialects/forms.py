@@ -10,9 +10,9 @@ from multipart import (
 )
 from starlette.requests import Request
 
-from ...errors import BadPicture, MalformedBody, TooLarge, UnsupportedMedia
+from ...core.errors import BadPicture, MalformedBody, TooLarge, UnsupportedMedia
 from ...settings import Settings
-from .. import uploads
+from ..requests import uploads
 
 MAX_PARTS = 16
 MAX_TEXT_BYTES = 4096  # of one text part

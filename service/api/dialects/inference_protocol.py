@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__ as VERSION
-from ...errors import NotFound, UnsupportedMedia
-from .. import openapi, uploads
+from ...core.errors import NotFound, UnsupportedMedia
+from .. import openapi
+from ..requests import uploads
 from ..routing import DirectRoute
 from .base import Dialect, DialectRoute, InfoRoute, json_limit, json_response, parameters
 from .instances import error_body

@@ -16,9 +16,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from ...core.errors import DetectError, MalformedBody, NotFound, TooLarge, Unavailable
 from ...detection.models import Query, Result
-from ...errors import DetectError, MalformedBody, NotFound, TooLarge, Unavailable
-from .. import openapi, problems, schemas, uploads
+from .. import openapi, problems, schemas
+from ..requests import uploads
 from ..routing import DirectRoute
 from .base import (
     BASE64,

@@ -3,8 +3,8 @@
 import struct
 from typing import Any
 
+from ...core.errors import BadParameter, MalformedBody
 from ...detection.models import Result
-from ...errors import BadParameter, MalformedBody
 from .base import BASE64, decode_base64, parse_json
 
 HEADER = "Inference-Header-Content-Length"

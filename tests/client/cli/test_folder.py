@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from detect_client.cli.main import main
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
 
 

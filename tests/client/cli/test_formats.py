@@ -11,9 +11,9 @@ from detect_client.cli.main import main
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 @pytest.fixture(scope="module")

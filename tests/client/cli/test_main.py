@@ -7,9 +7,9 @@ import pytest
 from detect_client import __version__
 from detect_client.cli.main import main
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 def test_a_picture_as_json_or_drawn(

@@ -16,9 +16,9 @@ from detect_client import Client
 from detect_client.cli.main import main
 from detect_client.cli.sources import read_file
 
-from tests.support.fake_backend import FakeBackend, Row, answer
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.http_server import HttpServer, Request
+from tests.support.fakes.fake_backend import FakeBackend, Row, answer
+from tests.support.fakes.http_server import HttpServer, Request
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT
 
 FRAMES = 12

@@ -6,7 +6,7 @@ import pytest
 from detect_client.cli.webhook import Webhook
 from detect_client.results import Box, Detection, Result
 
-from tests.support.http_server import HttpServer
+from tests.support.fakes.http_server import HttpServer
 from tests.support.project import free_port
 
 

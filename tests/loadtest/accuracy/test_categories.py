@@ -3,7 +3,7 @@
 import pytest
 
 from loadtest.accuracy.categories import Match, match
-from tests.support.category_cases import CASES, Case
+from tests.support.oracles.category_cases import CASES, Case
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)

@@ -23,10 +23,10 @@ from loadtest.accuracy.answers import Answers
 from loadtest.accuracy.categories import SYNONYMS, category_of
 from loadtest.accuracy.coco import read_annotations
 from loadtest.commands.terminal import progress_bar
-from tests.support.fake_backend import FakeBackend, answer
-from tests.support.fake_service import FakeService, Reply, Row, found, problem
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend, answer
+from tests.support.fakes.fake_service import FakeService, Reply, Row, found, problem
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import ROOT, free_port
 
 CATEGORIES = {1: "person", 3: "car", 18: "dog", 63: "couch", 90: "toothbrush"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadtest.__main__ import main
-from tests.support.opencv_oracle import OpenCV, clipped
+from tests.support.oracles.opencv_oracle import OpenCV, clipped
 from tests.support.project import ROOT
 from tests.system.test_end_to_end import served
 

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest import CommandError
 from loadtest.bench.overload import Answer, Trial, main
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
 
 
 def test_a_row_counts_what_was_answered_in_time_once_the_queues_are_full() -> None:

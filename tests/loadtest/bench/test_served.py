@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.bench.served import main
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
 from tests.support.project import free_port
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.__main__ import main
-from tests.support.fake_service import Reply, found, problem
-from tests.support.load_target import LoadTarget, folder_of
+from tests.support.fakes.fake_service import Reply, found, problem
+from tests.support.fakes.load_target import LoadTarget, folder_of
 from tests.support.project import ROOT
 
 INSTALLED = importlib.util.find_spec("mlperf_loadgen") is not None

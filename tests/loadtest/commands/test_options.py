@@ -11,9 +11,9 @@ import pytest
 
 from loadtest.__main__ import main
 from loadtest.commands.options import seconds, without_key
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import ROOT
 
 

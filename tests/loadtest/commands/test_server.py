@@ -27,9 +27,9 @@ from loadtest.load import (
     open_loop,
 )
 from loadtest.pictures import Pictures, read_folder
-from tests.support.fake_service import Reply, found, problem
-from tests.support.gateway_process import wait_for
-from tests.support.load_target import LoadTarget, folder_of, run_json, running
+from tests.support.fakes.fake_service import Reply, found, problem
+from tests.support.fakes.load_target import LoadTarget, folder_of, run_json, running
+from tests.support.processes.gateway_process import wait_for
 
 STALL_S = 2.0
 

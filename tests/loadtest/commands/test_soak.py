@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from loadtest.__main__ import main
-from tests.support.fake_service import problem
-from tests.support.gateway_process import wait_for
-from tests.support.load_target import LoadTarget, folder_of, run_json, running
+from tests.support.fakes.fake_service import problem
+from tests.support.fakes.load_target import LoadTarget, folder_of, run_json, running
+from tests.support.processes.gateway_process import wait_for
 
 
 @pytest.fixture

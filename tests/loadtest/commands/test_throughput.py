@@ -10,8 +10,8 @@ import pytest
 
 from loadtest.__main__ import main
 from tests.loadtest.accuracy.test_command import Set
-from tests.support.fake_service import Reply, found, problem
-from tests.support.load_target import LoadTarget, folder_of, run_json
+from tests.support.fakes.fake_service import Reply, found, problem
+from tests.support.fakes.load_target import LoadTarget, folder_of, run_json
 from tests.support.project import free_port
 
 KEYS = {

@@ -19,7 +19,7 @@ from loadtest.__main__ import main
 from loadtest.report.post import checks, images_per_s, reference
 from loadtest.report.prices import TABLE, Price, cost_per_million, latest, on_demand, read_prices
 from loadtest.run import read
-from tests.support.load_target import LoadTarget, folder_of
+from tests.support.fakes.load_target import LoadTarget, folder_of
 from tests.support.project import ROOT
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.backend import messages as m
-from tests.support.fake_backend import CAT, DOG, MOUSE, FakeBackend, answer
-from tests.support.gateway_process import GatewayProcess
-from tests.support.http_contract import LIMIT
+from tests.support.callers.http_contract import LIMIT
+from tests.support.fakes.fake_backend import CAT, DOG, MOUSE, FakeBackend, answer
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from service.settings import Settings, SettingsError
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
 
 ALLOWED, OTHER = "https://app.example.com", "https://evil.example"

@@ -18,13 +18,13 @@ from schemathesis.specs.openapi.checks import ignored_auth
 from service.api.app import create_app
 from service.api.openapi import ANY
 from service.api.schemas import Problem
+from service.core.lifecycle import Lifecycle
+from service.core.metrics import Metrics
 from service.detection.image import MEDIA_TYPES
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 from service.settings import Settings
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 SEED = 20261123
 EXAMPLES = 20  # of each call and kind; more are in the slow test

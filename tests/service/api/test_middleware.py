@@ -10,9 +10,9 @@ import httpx
 from grpc import StatusCode
 
 from service.backend import messages as m
-from tests.support.fake_backend import FakeBackend, Refuse
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend, Refuse
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
 
 

@@ -1,6 +1,6 @@
 """The OpenAPI document: every status, every kind of body, names for code generators."""
 
-from tests.support.gateway_process import GatewayProcess
+from tests.support.processes.gateway_process import GatewayProcess
 
 
 def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> None:

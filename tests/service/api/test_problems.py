@@ -2,8 +2,8 @@
 
 from starlette.requests import ClientDisconnect
 
-from service import errors
 from service.api import problems
+from service.core import errors
 
 
 def leaves(kind: type[errors.DetectError]) -> set[type[errors.DetectError]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from service import errors
 from service.backend.client import TFServing
-from service.metrics import Metrics
+from service.core import errors
+from service.core.metrics import Metrics
 from service.settings import Settings
-from tests.support.certificates import Certificates
-from tests.support.dns_server import DnsServer
-from tests.support.fake_backend import FakeBackend
+from tests.support.fakes.dns_server import DnsServer
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.certificates import Certificates
 from tests.support.project import free_port
 
 SOON_S = 10  # gRPC's own patience is 30 s for names and 120 s for connections

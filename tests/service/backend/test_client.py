@@ -8,14 +8,14 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service import errors, logs
 from service.backend import messages as m
 from service.backend.client import TFServing
 from service.backend.status_codes import ERRORS
+from service.core import errors, logs
+from service.core.metrics import Metrics
 from service.detection.models import Prediction
-from service.metrics import Metrics
 from service.settings import Settings
-from tests.support.fake_backend import CAT, DOG, FakeBackend, Refuse, answer
+from tests.support.fakes.fake_backend import CAT, DOG, FakeBackend, Refuse, answer
 from tests.support.project import free_port
 
 RETRIES = "detect_backend_retries_total"

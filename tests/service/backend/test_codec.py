@@ -8,8 +8,8 @@ import pytest
 
 from service.backend import messages as m
 from service.backend.codec import decode_response, request_encoder, strings
-from service.errors import BackendFailed
-from tests.support.fake_backend import DOG, Row, answer
+from service.core.errors import BackendFailed
+from tests.support.fakes.fake_backend import DOG, Row, answer
 
 DT_DOUBLE, DT_INT64 = 2, 9  # types.proto
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from service import logs
 from service.backend.load_balancer import Backends, RetryBudget, Target
+from service.core import logs
 
 
 def backends(*outstanding: int, ejected: str = "") -> Backends:

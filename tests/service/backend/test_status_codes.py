@@ -4,8 +4,8 @@ import grpc
 import pytest
 from grpc import StatusCode as Code
 
-from service import errors
 from service.backend.status_codes import ERRORS, is_out_of_threads, is_unreachable, translate
+from service.core import errors
 
 THREADS = "Server Threadpool Exhausted"
 FULL = "The batch scheduling queue to which this task was submitted is full; currently 8 batches"

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from service.core.errors import BadPicture, DeadlineExceeded, Full
 from service.detection.admission import Admission
-from service.errors import BadPicture, DeadlineExceeded, Full
 
 
 def make(max_in_flight: int, max_queue: int) -> tuple[Admission, Gauge, Gauge]:

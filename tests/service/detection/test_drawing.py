@@ -7,8 +7,8 @@ from PIL import Image, ImageChops
 
 from service.detection.drawing import CJK, LATIN, _area, _overlap, _place, _runs, draw
 from service.detection.models import Box, Detection
-from tests.support.pictures import picture
-from tests.support.two_decoders import header_of
+from tests.support.inputs.pictures import picture
+from tests.support.oracles.two_decoders import header_of
 
 
 def drawn_on(data: bytes, detections: list[Detection]) -> bytes:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
+from service.core.errors import BadPicture, TooLarge, UnsupportedMedia
 from service.detection.image import check_pixels
 from service.detection.pixels import decode
-from service.errors import BadPicture, TooLarge, UnsupportedMedia
-from tests.support.pictures import header_only, picture
-from tests.support.two_decoders import header_of
+from tests.support.inputs.pictures import header_only, picture
+from tests.support.oracles.two_decoders import header_of
 
 LIMIT = 1_000_000
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from service.core.errors import DetectError
 from service.detection import jpeg
 from service.detection.image import pillow_header
-from service.errors import DetectError
-from tests.support.pictures import header_only, picture
+from tests.support.inputs.pictures import header_only, picture
 
 
 def header(data: bytes) -> tuple[int, int, int] | None:

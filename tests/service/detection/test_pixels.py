@@ -7,11 +7,11 @@ import sys
 import pytest
 from PIL import Image
 
+from service.core.errors import BadPicture, TooLarge
 from service.detection.pixels import decode, normalize_orientation, verify
-from service.errors import BadPicture, TooLarge
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
+from tests.support.oracles.two_decoders import header_of
 from tests.support.project import ROOT
-from tests.support.two_decoders import header_of
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

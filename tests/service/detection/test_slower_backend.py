@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from service.core.errors import DeadlineExceeded, Full
 from service.detection.admission import Admission
-from service.errors import DeadlineExceeded, Full
-from tests.support import virtual_time
+from tests.support.oracles import virtual_time
 
 SLOTS = 16
 SLOWER_AT_S = 20.0

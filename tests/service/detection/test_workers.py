@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.core.errors import DeadlineExceeded, TooLarge
 from service.detection.workers import PixelWorkers, available_cores
-from service.errors import DeadlineExceeded, TooLarge
 
 
 def soon(seconds: float = 5) -> float:

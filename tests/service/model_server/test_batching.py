@@ -14,11 +14,11 @@ import tensorflow as tf
 from service.model_server.batching import Batcher
 from service.model_server.batching_parameters import Parameters
 from service.model_server.flags import Flags, batching
-from tests.support import tiny_models
-from tests.support.model_server_process import running
-from tests.support.pictures import picture
+from tests.support.inputs import tiny_models
+from tests.support.inputs.pictures import picture
+from tests.support.inputs.tiny_models import request
+from tests.support.processes.model_server_process import running
 from tests.support.project import ROOT
-from tests.support.tiny_models import request
 
 Code = grpc.StatusCode
 LONG = 30_000_000  # microseconds: only a full batch runs

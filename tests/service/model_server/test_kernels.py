@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tests.support.model_server_process import Server, running
+from tests.support.inputs.tiny_models import request
+from tests.support.processes.model_server_process import Server, running
 from tests.support.project import ROOT
-from tests.support.tiny_models import request
 
 SIZES = (1, 2, 4, 8)
 XLA = {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}

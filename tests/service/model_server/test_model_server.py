@@ -24,10 +24,10 @@ from tensorflow_serving.apis import (
 )
 
 from service.model_server.flags import Flags, first_config
-from tests.support import tiny_models
-from tests.support.model_server_process import Server, command, eventually, running
+from tests.support.inputs import tiny_models
+from tests.support.inputs.tiny_models import request
+from tests.support.processes.model_server_process import Server, command, eventually, running
 from tests.support.project import ROOT
-from tests.support.tiny_models import request
 
 Code = grpc.StatusCode
 X = ([1.0, 2.5], tf.float32)

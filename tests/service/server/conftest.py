@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 UPLOAD_LIMIT = 2_000_000
 

@@ -13,14 +13,11 @@ from starlette.responses import Response
 
 from service.api import problems
 from service.api.middleware import ObservabilityMiddleware
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.core.lifecycle import Lifecycle
+from service.core.metrics import Metrics
 from service.server.connection import protocol_factory
 from service.settings import Settings
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
-from tests.support.raw_http import (
+from tests.support.callers.raw_http import (
     chunk,
     chunked,
     connect,
@@ -32,6 +29,9 @@ from tests.support.raw_http import (
     to_the_end,
     whole,
 )
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
-from tests.support.raw_http import connect, exchange, get, one, post, to_the_end, whole
+from tests.support.callers.raw_http import connect, exchange, get, one, post, to_the_end, whole
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 PICTURE = picture()
 CLOSE = "Connection: close"

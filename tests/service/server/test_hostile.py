@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
-from tests.support.raw_http import chunk, connect, get, post, to_the_end, whole
+from tests.support.callers.raw_http import chunk, connect, get, post, to_the_end, whole
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 

@@ -6,9 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.service.server.conftest import UPLOAD_LIMIT
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
-from tests.support.raw_http import MUCH, chunk, connect, exchange, much, post, push, to_the_end
+from tests.support.callers.raw_http import (
+    MUCH,
+    chunk,
+    connect,
+    exchange,
+    much,
+    post,
+    push,
+    to_the_end,
+)
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 

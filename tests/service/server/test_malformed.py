@@ -2,9 +2,17 @@
 
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
-from tests.support.raw_http import chunk, connect, exchange, get, post, push, to_the_end
+from tests.support.callers.raw_http import (
+    chunk,
+    connect,
+    exchange,
+    get,
+    post,
+    push,
+    to_the_end,
+)
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 

@@ -5,10 +5,19 @@ import time
 
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
-from tests.support.raw_http import answers, connect, get, one, post, push, to_the_end, whole
+from tests.support.callers.raw_http import (
+    answers,
+    connect,
+    get,
+    one,
+    post,
+    push,
+    to_the_end,
+    whole,
+)
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.usefixtures("nothing_leaks")
 

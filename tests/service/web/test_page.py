@@ -13,10 +13,10 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import browser, write_y4m
-from tests.support.fake_backend import FakeBackend, Refuse, Row, answer
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend, Refuse, Row, answer
+from tests.support.inputs.pictures import picture
+from tests.support.processes.browser import browser, write_y4m
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"

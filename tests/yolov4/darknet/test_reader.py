@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.yolov4_models import NAMES, SMALL_CFG, write_model
+from tests.support.inputs.yolov4_models import NAMES, SMALL_CFG, write_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.errors import ModelError, ModelWarning
 from yolov4.network.layers import (

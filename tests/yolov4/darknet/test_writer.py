@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.yolov4_models import write_model as write_random_model
+from tests.support.inputs.yolov4_models import write_model as write_random_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.darknet.writer import write_cfg, write_model, write_weights
 from yolov4.network.architecture import yolov4, yolov4_tiny

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.opencv_oracle import OpenCV, iou
+from tests.support.inputs.yolov4_models import load
+from tests.support.oracles.opencv_oracle import OpenCV, iou
 from tests.support.project import ROOT
-from tests.support.yolov4_models import load
 from yolov4.darknet.writer import write_cfg
 from yolov4.download.command import fetch_official
 from yolov4.errors import DownloadError

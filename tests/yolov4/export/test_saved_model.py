@@ -18,10 +18,10 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tests.support.model_server_process import command
-from tests.support.numpy_oracle import iou
+from tests.support.inputs.yolov4_models import NAMES, load, write_model
+from tests.support.oracles.numpy_oracle import iou
+from tests.support.processes.model_server_process import command
 from tests.support.project import ROOT
-from tests.support.yolov4_models import NAMES, load, write_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.export.saved_model import export, preprocess
 from yolov4.load import load_model

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.inputs.yolov4_models import SMALL_CFG, export_arguments, load, write_model
 from tests.support.project import ROOT
-from tests.support.yolov4_models import SMALL_CFG, export_arguments, load, write_model
 from tests.yolov4.export.test_tf210 import OLD_PYTHON, old_python
 from yolov4.__main__ import main
 from yolov4.darknet.reader import read_cfg, read_weights
@@ -163,7 +163,7 @@ def compiled_by_the_double(
     compiler.chmod(0o755)
     return subprocess.run(
         [
-            *(OLD_PYTHON, "-m", "tests.support.neuron_double"),
+            *(OLD_PYTHON, "-m", "tests.support.oracles.neuron_double"),
             *target_arguments(files, tmp_path / "repository", "inf1", *more),
         ],
         cwd=ROOT,
@@ -251,7 +251,7 @@ def test_all_convolutions_must_be_in_one_program() -> None:
 PIECES = """
 import json
 import numpy as np, tensorflow as tf
-from tests.support.neuron_partition import segments
+from tests.support.oracles.neuron_partition import segments
 from yolov4.network.architecture import BUILT_IN
 from yolov4.export.neuron import plain_body
 from yolov4.network.weights import ConvWeights, conv_shapes
@@ -270,7 +270,7 @@ print(json.dumps(found))
 
 def test_the_papers_networks_are_one_piece_of_known_operations() -> None:
     known = old_python(
-        "-c", "from tests.support.neuron_partition import SUPPORTED; print(*SUPPORTED)"
+        "-c", "from tests.support.oracles.neuron_partition import SUPPORTED; print(*SUPPORTED)"
     ).split()
     for operations, pieces in json.loads(old_python("-c", PIECES)).values():
         assert {"Conv2D", "LeakyRelu", "Tile"} <= set(operations) <= {*known, "Placeholder"}
@@ -279,7 +279,7 @@ def test_the_papers_networks_are_one_piece_of_known_operations() -> None:
 
 def test_the_double_knows_what_tensorflow_neuron_knows(data: Path) -> None:
     known = old_python(
-        "-c", "from tests.support.neuron_partition import SUPPORTED; print(*SUPPORTED)"
+        "-c", "from tests.support.oracles.neuron_partition import SUPPORTED; print(*SUPPORTED)"
     ).split()
     assert sorted(known) == sorted((data / "neuron-tf2-supported-ops.txt").read_text().split())
 
@@ -288,7 +288,7 @@ def test_the_double_knows_what_tensorflow_neuron_knows(data: Path) -> None:
 # way around it: the rules of the double itself.
 RULES = """
 import tensorflow as tf
-from tests.support.neuron_partition import segments
+from tests.support.oracles.neuron_partition import segments
 def pieces(func):
     made = tf.function(func, autograph=False).get_concrete_function(tf.TensorSpec([1, 8, 8, 4]))
     return sorted(map(len, segments(made.graph.as_graph_def(add_shapes=True))))

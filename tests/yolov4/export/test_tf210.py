@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.inputs.yolov4_models import export_arguments, load, write_model
 from tests.support.project import ROOT
-from tests.support.yolov4_models import export_arguments, load, write_model
 from yolov4.__main__ import main
 
 OLD_PYTHON = ROOT / ".venv310" / "bin" / "python"
@@ -21,7 +21,7 @@ PREDICT = """
 import sys
 from pathlib import Path
 import numpy as np
-from tests.support.yolov4_models import load
+from tests.support.inputs.yolov4_models import load
 version, picture, answer = map(Path, sys.argv[1:])
 np.savez(answer, **load(version)([picture.read_bytes()]))
 """

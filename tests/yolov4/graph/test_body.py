@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tests.support.yolov4_models import write_model
+from tests.support.inputs.yolov4_models import write_model
 from yolov4.darknet.cfg import ACTIVATIONS as KNOWN_TO_CFG
 from yolov4.darknet.reader import read_cfg, read_weights
 from yolov4.graph.body import ACTIVATIONS, body

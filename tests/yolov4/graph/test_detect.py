@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tests.support import numpy_oracle
-from tests.support.numpy_oracle import Found, greedy_nms, iou
+from tests.support.oracles import numpy_oracle
+from tests.support.oracles.numpy_oracle import Found, greedy_nms, iou
 from yolov4.graph.detect import decode, detections
 from yolov4.network.layers import Convolutional, Network, Yolo
 

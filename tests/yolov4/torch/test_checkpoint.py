@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from tests.support.yolov4_models import NAMES, write_model
+from tests.support.inputs.yolov4_models import NAMES, write_model
 from yolov4.__main__ import main
 from yolov4.darknet.reader import read_cfg, read_weights
 from yolov4.errors import ModelError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.yolov4_models import write_model as write_random_model
+from tests.support.inputs.yolov4_models import write_model as write_random_model
 from yolov4.darknet.reader import read_cfg, read_weights
 from yolov4.darknet.writer import write_weights
 from yolov4.graph.body import ACTIVATIONS, body

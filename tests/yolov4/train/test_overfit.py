@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.yolov4_models import load
+from tests.support.inputs.yolov4_models import load
 from yolov4.darknet.reader import read_weights
 from yolov4.darknet.writer import write_model
 from yolov4.demo.scenes import NAMES, write_scenes

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.category_cases import CASES, Case
+from tests.support.oracles.category_cases import CASES, Case
 from yolov4.verify.categories import match
 
 

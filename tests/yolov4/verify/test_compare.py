@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.yolov4_models import export_arguments, write_model
+from tests.support.inputs.yolov4_models import export_arguments, write_model
 from yolov4.__main__ import main
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.demo.scenes import NAMES, write_scenes

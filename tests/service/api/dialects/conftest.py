@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.fake_backend import FakeBackend, Row, answer
-from tests.support.gateway_process import GatewayProcess, wait_for
+from tests.support.fakes.fake_backend import FakeBackend, Row, answer
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 DOG: Row = ("dog", 16, 0.75, (10.25, 20.5, 60.0, 90.0))
 BIKE: Row = ("motorbike", 3, 0.5, (-5.0, 3.0, 2000.0, 40.0))

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.fake_backend import FakeBackend, Row, answer
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend, Row, answer
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 DETECTION = "/v1/vision/detection"
 # What Frigate's plugin knows, as far as these tests need it (label_map of its default model).

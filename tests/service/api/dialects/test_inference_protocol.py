@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess
 
 B64 = base64.b64encode(picture()).decode()
 INFER = "/v2/models/yolov4/infer"

@@ -6,9 +6,9 @@ import json
 import httpx
 import pytest
 
-from tests.support.fake_backend import FakeBackend
-from tests.support.gateway_process import GatewayProcess, wait_for
-from tests.support.pictures import picture
+from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 B64 = base64.b64encode(picture()).decode()
 BAD = base64.b64encode(b"rubbish").decode()

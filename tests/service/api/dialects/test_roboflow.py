@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.support.pictures import picture
+from tests.support.inputs.pictures import picture
 
 
 def test_centres_and_cocos_words(http: httpx.Client) -> None:

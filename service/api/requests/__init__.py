@@ -1,0 +1,1 @@
+"""What a request brings and what bounds it: key, body, labels, deadline, memory."""

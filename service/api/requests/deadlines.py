@@ -1,0 +1,64 @@
+"""Per-request deadlines, and cancellation on client disconnect."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from ...core.errors import BadParameter
+
+HEADER = "X-Timeout-Ms"
+T = TypeVar("T")
+
+
+def parse_timeout(request: Request) -> float | None:
+    """The client's X-Timeout-Ms in seconds, None without it. Raises BadParameter."""
+    values = request.headers.getlist(HEADER)
+    if not values:
+        return None
+    value = ", ".join(values)
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
+        raise BadParameter(
+            f"{HEADER} is {value[:40]!r}; send whole milliseconds, from 1 to 999999999."
+        )
+    return int(value) / 1000
+
+
+def deadline(request: Request, started: float, uploaded: float, limit_s: float) -> float:
+    """The `time.perf_counter()` at which the request times out.
+
+    `limit_s` runs from the end of the upload, since the service is not responsible for a slow
+    client; the client's own timeout runs from the start of the request.
+    """
+    timeout_s = parse_timeout(request)
+    latest = uploaded + limit_s
+    return latest if timeout_s is None else min(latest, started + timeout_s)
+
+
+async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
+    """Awaits `work`; when the client disconnects, cancels it and raises ClientDisconnect.
+
+    Call once the body is consumed; only `http.disconnect` can follow.
+    """
+    task = asyncio.ensure_future(work)
+    disconnect = asyncio.ensure_future(request.receive())
+    cancel = partial(_cancel, task)
+    disconnect.add_done_callback(cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if disconnect.done() and not disconnect.cancelled():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        disconnect.remove_done_callback(cancel)
+        disconnect.cancel()
+        # An exception raised here references this frame; if the frame referenced the exception's
+        # task in turn, the picture would stay in memory until a garbage collection.
+        del task, cancel
+
+
+def _cancel(task: asyncio.Future[T], _: object) -> None:
+    task.cancel()

@@ -1,0 +1,1 @@
+"""What every room uses: errors, logs, metrics, the process's lifecycle, response headers."""

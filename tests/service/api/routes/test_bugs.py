@@ -1,0 +1,74 @@
+"""An unexpected failure of the gateway: 500 and counted, and in a batch one picture's own error."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from service.api.app import create_app
+from service.core import logs
+from service.core.lifecycle import Lifecycle
+from service.core.metrics import Metrics
+from service.detection.models import ModelInfo, Query, Result
+from service.detection.timings import Timings
+from service.settings import Settings
+
+GOOD, BAD = b"good picture", b"picture that meets a bug"
+
+
+class Detector:
+    def models(self) -> list[ModelInfo]:
+        return []
+
+    async def detect(
+        self, data: bytes, query: Query, until: float, timings: Timings, sender: str
+    ) -> Result:
+        if data == BAD:
+            raise ZeroDivisionError("secret words")
+        return Result(1, 4, 3, [])
+
+
+def post(path: str, *pictures: bytes) -> tuple[httpx.Response, Metrics]:
+    metrics = Metrics()
+    app = create_app(Settings(), metrics, Lifecycle())
+    app.state.gateway.detector = Detector()
+
+    async def request() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.post(path, files=[("image", data) for data in pictures])
+
+    return asyncio.run(request()), metrics
+
+
+def counts(metrics: Metrics) -> tuple[Any, Any]:
+    get = metrics.registry.get_sample_value
+    rejected = get("detect_rejected_total", {"reason": "internal-error"})
+    return get("detect_images_total"), rejected
+
+
+def test_one_picture_of_a_batch_has_its_own_error(capfd: pytest.CaptureFixture[str]) -> None:
+    response, metrics = post("/detect/batch", GOOD, BAD, GOOD)
+    assert response.status_code == 200
+    first, second, third = response.json()["results"]
+    assert first["image"] == third["image"] == {"width": 4, "height": 3}
+    error = second["error"]
+    assert (error["type"], error["status"]) == ("urn:problem:internal-error", 500)
+    assert error["request_id"] == response.headers["x-request-id"]
+    assert "secret" not in response.text
+    assert counts(metrics) == (2, 1)
+    assert logs.flush()
+    lines = map(json.loads, capfd.readouterr().err.splitlines())
+    (line,) = (line for line in lines if line["event"] == "picture failed")
+    assert line["request_id"] == error["request_id"]
+    assert "ZeroDivisionError: secret words" in line["traceback"]
+
+
+@pytest.mark.parametrize(("path", "pictures"), [("/detect", [BAD]), ("/detect/batch", [BAD, BAD])])
+def test_with_no_picture_answered_the_request_fails(path: str, pictures: list[bytes]) -> None:
+    response, metrics = post(path, *pictures)
+    assert response.status_code == 500
+    assert response.json()["type"] == "urn:problem:internal-error"
+    assert counts(metrics) == (0, len(pictures))

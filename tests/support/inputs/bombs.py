@@ -1,0 +1,42 @@
+"""Uploads that are cheap to send and were expensive to look at: headers of millions of parts."""
+
+import zlib
+
+from tests.support.inputs.pictures import picture
+
+SIZE = 18_000_000
+
+
+def jpeg_of(filling: bytes, size: int = SIZE) -> bytes:
+    """A valid JPEG with `filling` repeated behind its first marker."""
+    whole = picture(64, 48)
+    return whole[:2] + filling * (size // len(filling)) + whole[2:]
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + check
+
+
+def png_of(chunks: bytes) -> bytes:
+    """A valid PNG with `chunks` behind its header."""
+    whole = picture(64, 48, "PNG")
+    return whole[:33] + chunks + whole[33:]
+
+
+def bombs(size: int = SIZE) -> dict[str, bytes]:
+    empty = png_chunk(b"tEXt", b"")
+    text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+    webp = picture(64, 48, "WEBP")
+    pairs = size // 8 * b"abcd\0\0\0\0"
+    riff = (len(webp) - 8 + len(pairs)).to_bytes(4, "little")
+    return {
+        "empty comments": jpeg_of(b"\xff\xfe\0\x02", size),
+        "empty APP1": jpeg_of(b"\xff\xe1\0\x02", size),
+        "fill bytes": jpeg_of(b"\xff", size),
+        "escaped bytes": jpeg_of(b"\xff\0", size),
+        "empty PNG chunks": png_of(size // len(empty) * empty),
+        "empty IDATs": png_of(size // 12 * png_chunk(b"IDAT", b"")),
+        "compressed text": png_of(64 * text),
+        "WebP chunks": webp[:4] + riff + webp[8:] + pairs,
+    }
