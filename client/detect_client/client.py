@@ -90,7 +90,7 @@ class Client:
         max_detections: int | None = None,
         labels: Iterable[str] = (),
     ) -> Iterator[Result | DetectError]:
-        """Detects objects in any number of pictures, `in_flight` at a time, in their order.
+        """Detects objects in any number of pictures, `in_flight` at a time; results keep the order.
 
         Pictures are taken from `many` only as they are needed, so it may be endless.
 

@@ -38,7 +38,7 @@ def read(picture: Picture) -> bytes:
 
 
 def media_type(data: bytes) -> str:
-    """By the first bytes; what is none of ours is sent as JPEG, and the service says what it is."""
+    """By the first bytes; unknown data is sent as JPEG, and the service names its format."""
     return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "image/jpeg")
 
 

@@ -29,7 +29,7 @@ class Attempts:
         return remaining
 
     def pause_s(self, error: DetectError) -> float:
-        """Seconds to wait before the next attempt; raises `error` where there is none to make.
+        """Seconds to wait before the next attempt; raises `error` if there must not be one.
 
         Spread by up to a quarter, so that callers who were refused together do not return together.
         """

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 # Polled every few seconds: kept out of the log, and answered beyond `max_connections`.
-PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+PROBE_PATHS = frozenset(
+    {"/livez", "/readyz", "/metrics", "/ping", "/v2/health/live", "/v2/health/ready"}
+)
 
 
 @dataclass

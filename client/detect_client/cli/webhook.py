@@ -1,4 +1,4 @@
-"""A call to somebody's webhook when a label appears, at most once in a while for each label."""
+"""Calls a webhook when a label appears, at most once per cooldown for each label."""
 
 from __future__ import annotations
 

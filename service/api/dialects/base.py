@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -66,7 +67,7 @@ class InfoRoute(_OwnErrors):
     """A route of a dialect that tells about the service or its model."""
 
 
-class Dialect:
+class Dialect(ABC):
     """One other service's API. `auth` is None where no API keys are configured."""
 
     def __init__(self, gateway: Gateway, auth: APIKeyAuth | None) -> None:
@@ -79,8 +80,9 @@ class Dialect:
         names = {"type": "string", "enum": [self.settings.model_name, *more]}
         return {"model": names, "name": names}
 
+    @abstractmethod
     def routes(self) -> Iterable[DirectRoute]:
-        raise NotImplementedError
+        """The API's routes."""
 
     def authorize(self, request: Request, key: str = "") -> None:
         """Checks the key of the headers, else `key`. Raises Unauthorized."""
@@ -168,7 +170,7 @@ def parameters(content: dict[str, Any]) -> Query:
 
 
 def number(content: dict[str, Any], name: str, low: float, high: float, default: float) -> float:
-    """An optional number of a JSON object. Raises BadParameter where it is none or out of range."""
+    """An optional number of a JSON object. Raises BadParameter if it is out of range."""
     value = content.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise BadParameter(f"{name} must be a number from {low:g} to {high:g}.")

@@ -25,7 +25,12 @@ from tests.support.project import ROOT, free_port
 def run(code: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """`code` in a process of its own, because the log is the process's."""
     return subprocess.run(
-        [sys.executable, "-c", f"import logging\nfrom service.core import logs\n{code}", *arguments],
+        [
+            sys.executable,
+            "-c",
+            f"import logging\nfrom service.core import logs\n{code}",
+            *arguments,
+        ],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,

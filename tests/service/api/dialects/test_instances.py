@@ -113,3 +113,12 @@ def test_vertex_names_its_routes(backend: FakeBackend, monkeypatch: pytest.Monke
         assert gateway.http.get(route).status_code == 200
         answer = gateway.http.post(f"{route}:predict", json={"instances": [{"b64": B64}]})
         assert len(answer.json()["predictions"][0]["detections"]) == 2
+
+
+def test_probes_are_not_logged(gateway: GatewayProcess) -> None:
+    for path in ("/ping", "/v2/health/live", "/v2/health/ready"):
+        gateway.http.get(path)
+    gateway.http.get("/v2")
+    paths = {line["path"] for line in gateway.log("request")}
+    assert "/v2" in paths
+    assert not {"/ping", "/v2/health/live", "/v2/health/ready"} & paths
