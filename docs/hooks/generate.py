@@ -72,10 +72,9 @@ def _generated(match: re.Match[str]) -> str:
 
 def endpoints() -> Iterator[str]:
     """A table of everything in the OpenAPI document."""
+    from service.api.app import create_app
     from service.core.lifecycle import Lifecycle
     from service.core.metrics import Metrics
-
-    from service.api.app import create_app
     from service.settings import Settings
 
     yield "| endpoint | | statuses |\n|---|---|---|"
