@@ -148,8 +148,9 @@ class Settings(LogSettings):
     )
     max_connections: Count = Field(
         2000,
-        description="Maximum open connections; beyond it, only health checks and `/metrics` are"
-        " served.",
+        description="Maximum open connections. Beyond it, the oldest connection without a complete"
+        " request head is closed; if there is none, 64 more connections are accepted for health"
+        " checks and `/metrics` only.",
     )
     head_timeout_s: Positive = Field(10, description="Timeout for receiving request headers.")
     upload_timeout_s: Positive = Field(
