@@ -126,7 +126,7 @@ class Settings(LogSettings):
         64, description="Maximum number of images in one `/detect/batch`."
     )
     max_held_bytes: Count = Field(
-        512 * MIB,
+        256 * MIB,
         description="Memory budget for uploads, including the two copies made of an image while a"
         " model server is called; uploads beyond it get 503.",
     )

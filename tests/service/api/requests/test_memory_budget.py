@@ -101,7 +101,8 @@ def memory_mib(gateway: GatewayProcess) -> float:
 
 @pytest.mark.parametrize("path", ["/detect", "/detect/batch"])
 def test_a_flood_of_large_uploads_stays_within_the_budget(path: str) -> None:
-    """At default settings. A seventh is for what is not counted, such as network buffers."""
+    """At default settings. Besides the budget, a connection has what the event loop and the
+    protocol buffer of it before it is counted, at most half a MiB."""
     limit = Settings().max_held_bytes / MIB
     with (
         FakeBackend(pictures=Forgetful(), delay_s=0.5) as backend,
@@ -112,7 +113,7 @@ def test_a_flood_of_large_uploads_stays_within_the_budget(path: str) -> None:
             statuses = Counter(callers.map(lambda _: upload(gateway, path), range(UPLOADS)))
         assert set(statuses) <= {200, 503, 0}
         assert statuses[200] >= limit * MIB / (3 * len(UPLOAD)) - 2
-        assert memory_mib(gateway) - before < 1.15 * limit
+        assert memory_mib(gateway) - before < limit + 0.5 * UPLOADS
         wait_for(lambda: gateway.metric("detect_held_bytes") == 0)
         assert upload(gateway, path) == 200
 
