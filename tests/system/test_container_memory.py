@@ -1,6 +1,7 @@
 """The worst mix of pictures, in a real memory cgroup of 1 GiB, as compose gives the gateway."""
 
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
-    folder = CGROUPS / "gateway-memory-test"
+    folder = CGROUPS / f"gateway-memory-test-{os.getpid()}"
     try:
         folder.mkdir(exist_ok=True)
         (folder / "memory.limit_in_bytes").write_text(str(GIB))

@@ -125,9 +125,17 @@ NAMES = ["ape", "bee", "cat"]
 
 
 def write_model(
-    folder: Path, cfg: str = SMALL_CFG, seed: int = 0, head_bias: float = 0.0
+    folder: Path,
+    cfg: str = SMALL_CFG,
+    seed: int = 0,
+    head_bias: float = 0.0,
+    spread: float = 0.5,
+    gain: float = 2.0,
 ) -> tuple[Path, Path, Path]:
-    """Write a model with seeded random numbers; return its `.cfg`, `.weights` and `.names`."""
+    """Write a model with seeded random numbers; return its `.cfg`, `.weights` and `.names`.
+
+    `spread`: of batch normalisation around 0 and 1; `gain`: variance of kernels times fan-in.
+    """
     rng = np.random.default_rng(seed)
     files = folder / "small.cfg", folder / "small.weights", folder / "small.names"
     files[0].write_text(cfg)
@@ -137,11 +145,13 @@ def write_model(
         for shape in conv_shapes(read_cfg(files[0])):
             filters, fan_in = shape.kernel[3], int(np.prod(shape.kernel[:3]))
             if shape.batch_normalize:
-                for low, high in ((-0.5, 0.5), (0.5, 1.5), (-0.5, 0.5), (0.5, 1.5)):
-                    rng.uniform(low, high, filters).astype("<f4").tofile(file)
+                for middle in (0, 1, 0, 1):  # beta, gamma, mean, variance
+                    rng.uniform(middle - spread, middle + spread, filters).astype("<f4").tofile(
+                        file
+                    )
             else:
                 rng.normal(head_bias, 0.5, filters).astype("<f4").tofile(file)
-            rng.normal(0, (2 / fan_in) ** 0.5, filters * fan_in).astype("<f4").tofile(file)
+            rng.normal(0, (gain / fan_in) ** 0.5, filters * fan_in).astype("<f4").tofile(file)
     return files
 
 
