@@ -96,13 +96,14 @@ down: ## stop the containers; keep models and Prometheus' data
 clean: ## remove environments, caches and the site; keep models
 	rm -rf .venv .venv310 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
 
-# A file inside an environment stands for what was installed into it.
+# A file inside an environment stands for what was installed into it. --no-compile: Python compiles
+# what it imports, and most of TensorFlow's files never are.
 .venv/run: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	@echo "Installing into .venv (TensorFlow is 600 MB) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@touch $@
 
 .venv/dev: requirements/dev.txt .venv/run

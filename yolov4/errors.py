@@ -9,6 +9,10 @@ class DownloadError(ModelError):
     """No source of the official weights answered."""
 
 
+class IntegrityError(ModelError):
+    """A file is not the expected one: its size or SHA-256 differs."""
+
+
 class LayerError(ModelError):
     """A layer does not fit those before it. `index` is the layer's, counted from 0."""
 

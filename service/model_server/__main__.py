@@ -23,6 +23,7 @@ from .manager import Manager
 from .repository import Repository
 from .servable import Servable
 from .services import ModelService, PredictionService, ThreadLimit
+from .start_up_lines import run_first_session
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # model_servers/server.cc
 DRAIN_S = 10
@@ -117,6 +118,7 @@ async def serve(flags: argparse.Namespace) -> int:
     )
     repository.configure(first_config(flags))
     manager = build_manager(flags, repository)
+    run_first_session(session_config(flags))
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

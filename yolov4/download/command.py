@@ -7,7 +7,7 @@ from pathlib import Path
 from yolov4.download.fetch import check, download
 from yolov4.download.index import extract_from_index
 from yolov4.download.official import WEIGHTS, File
-from yolov4.errors import DownloadError, ModelError
+from yolov4.errors import DownloadError, IntegrityError, ModelError
 
 SOURCES = ("index", "release")
 
@@ -40,7 +40,7 @@ def fetch_official(model: str, folder: Path, sources: tuple[str, ...] = SOURCES)
     """`<folder>/<model>.weights`, downloaded from the first source that has it, and checked.
 
     A file that exists is checked, not downloaded. DownloadError if no source answers,
-    ModelError if an existing file is not the official one.
+    IntegrityError if a file, existing or downloaded, is not the official one.
     """
     file, path = WEIGHTS[model], folder / f"{model}.weights"
     if path.exists():
@@ -52,6 +52,8 @@ def fetch_official(model: str, folder: Path, sources: tuple[str, ...] = SOURCES)
             _fetch(source, model, file, path)
             print(f"downloaded and verified: {path}", flush=True)
             return path
+        except IntegrityError:
+            raise  # a replaced file is never passed over for the next source
         except ModelError as error:
             failures.append(str(error))
         except OSError as error:

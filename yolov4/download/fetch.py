@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from yolov4.download.official import File
-from yolov4.errors import ModelError
+from yolov4.errors import IntegrityError, ModelError
 
 CHUNK = 1 << 18  # bytes
 
@@ -18,7 +18,7 @@ def download(file: File, path: Path) -> None:
     """Download `file` to `path`. A file that exists is checked, not downloaded.
 
     An interrupted download is kept as `<path>.part` and resumed. ModelError if it cannot be
-    downloaded, or is not the expected file.
+    downloaded, IntegrityError if it is not the expected file.
     """
     if path.exists():
         check(path, file)
@@ -35,7 +35,7 @@ def download(file: File, path: Path) -> None:
         ) from error
     try:
         check(part, file)
-    except ModelError:
+    except IntegrityError:
         part.unlink()  # resuming a wrong file would never succeed
         raise
     part.rename(path)
@@ -74,16 +74,18 @@ def _show(name: str, done: int, size: int, bytes_per_s: float) -> None:
 
 
 def check(path: Path, file: File) -> None:
-    """ModelError unless `path` has the size and the SHA-256 of `file`."""
+    """IntegrityError unless `path` has the size and the SHA-256 of `file`."""
     size = path.stat().st_size
     if size != file.size:
-        raise ModelError(f"{path} has {size:,} bytes, but {file.size:,} are expected: delete it")
+        raise IntegrityError(
+            f"{path} has {size:,} bytes, but {file.size:,} are expected: delete it"
+        )
     digest = hashlib.sha256()
     with path.open("rb") as opened:
         while chunk := opened.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != file.sha256:
-        raise ModelError(
+        raise IntegrityError(
             f"{path} is not the official file: its SHA-256 is {digest.hexdigest()}, "
             f"but {file.sha256} is expected: delete it"
         )

