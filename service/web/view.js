@@ -77,7 +77,8 @@ function row(d, i) {
   tr.tabIndex = 0;
   tr.dataset.index = i;
   const { x_min, y_min, x_max, y_max } = d.box;
-  const place = `${Math.round(x_min)}, ${Math.round(y_min)} – ${Math.round(x_max)}, ${Math.round(y_max)}`;
+  const corner = (x, y) => `${Math.round(x)},\u00a0${Math.round(y)}`; // never breaks, where lines do
+  const place = `${corner(x_min, y_min)}\u00a0– ${corner(x_max, y_max)}`;
   tr.append(cell(d.label, d.class_id), cell(d.score.toFixed(2)), cell(place));
   for (const event of ["pointerenter", "focus"]) tr.addEventListener(event, () => light(i));
   for (const event of ["pointerleave", "blur"]) tr.addEventListener(event, () => light(null));
