@@ -18,7 +18,7 @@ PRECISION ?=
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-PICTURE ?= docs/assets/photos/coffee.jpg
+PICTURE ?= service/web/samples/coffee.jpg
 
 run: .venv/run ## serve MODEL= (default: YOLOv4-tiny with COCO's 80 classes) on PORT= until Ctrl-C
 	@model=$(MODEL); $(BIN)/python -m yolov4 prepare $$model || { status=$$?; \

@@ -1,29 +1,28 @@
-"""The service that the clients use."""
+"""The service that the clients use, with the official model behind it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.fakes.fake_backend import FakeBackend
-from tests.support.inputs.pictures import picture
-from tests.support.processes.gateway_process import GatewayProcess, wait_for
+from tests.support.inputs.official import COFFEE, NAME
+from tests.support.processes.gateway_process import GatewayProcess
+from tests.support.processes.whole_service import whole_service
 
 
 @pytest.fixture(scope="session")
 def model() -> str:
-    return "yolov4"
+    return NAME
 
 
 @pytest.fixture(scope="session")
-def gateway() -> Iterator[GatewayProcess]:
-    with FakeBackend() as backend, GatewayProcess(backend=backend.target) as gateway:
-        wait_for(lambda: gateway.http.get("/readyz").status_code == 200)
+def gateway(
+    coco_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    with whole_service(tmp_path_factory.mktemp("service"), coco_repository, NAME) as (gateway, _):
         yield gateway
 
 
 @pytest.fixture(scope="session")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    path.write_bytes(picture())
-    return path
+def photo() -> Path:
+    return COFFEE

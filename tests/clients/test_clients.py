@@ -12,6 +12,9 @@ from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import ROOT
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+if not PYTHON.exists():  # said once for all of them
+    pytest.skip("needs .venv-clients: make test-clients", allow_module_level=True)
+
 # Client -> what an undecodable picture is to it.
 CLIENTS = {
     "deepstack_python": "deepstack.core.DeepstackException",
@@ -27,12 +30,6 @@ CLIENTS = {
 }
 WHOLE_PIXELS = {"deepstack_python", "codeproject_ai_api", "deepstack_sdk"}
 OWN_WORDS = {"tritonclient", "open_inference_openapi", "kserve_v2", "kserve_v1", "ovmsclient"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> None:
-    if not PYTHON.exists():
-        pytest.skip("needs .venv-clients: make test-clients")
 
 
 def use(client: str, gateway: GatewayProcess, model: str, picture: Path) -> Any:

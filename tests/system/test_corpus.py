@@ -24,6 +24,7 @@ from tests.support.oracles.two_decoders import (
 )
 from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.processes.whole_service import batching_flags, whole_service
+from tests.support.project import DATA, NEEDS_DATA
 
 BATCH = 8
 BATCHING = """
@@ -32,6 +33,9 @@ batch_timeout_micros { value: 5000 }
 max_enqueued_batches { value: 100 }
 num_batch_threads { value: 2 }
 """
+if DATA is None:  # said once for all of them
+    pytest.skip(NEEDS_DATA, allow_module_level=True)
+
 FLOOR = 0.3  # of scores compared; asked for are those a little below too
 MOVED = 0.01  # a score, by encoding the picture again
 QUERY = f"?score_threshold={FLOOR - MOVED}"

@@ -15,12 +15,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.support.inputs.official import ASTRONAUT, COFFEE, NAME, SAMPLES, Official
 from tests.support.inputs.pictures import picture
 from tests.support.oracles.opencv_oracle import OpenCV, clipped, iou
 from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import ROOT, free_port
-
-PHOTOS = ("dog", "horses", "person", "kite")
+from yolov4.load import COCO_NAMES
 
 
 @contextmanager
@@ -49,29 +49,14 @@ def served(
 
 
 @pytest.fixture(scope="module")
-def voc(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """The trained VOC model, made and served as the README says."""
-    repository = tmp_path_factory.mktemp("models")
-    files = data / "yolov4-tiny-voc"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "yolov4", "export", "--name", "voc"),
-            *("--cfg", files / "yolov4-tiny-voc.cfg", "--names", files / "voc.names"),
-            *("--weights", files / "yolov4-tiny-voc.weights", "--repository", repository),
-            *("--precision", "f32"),
-        ],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    with served("voc", repository) as gateway:
+def coco(coco_repository: Path) -> Iterator[GatewayProcess]:
+    with served(NAME, coco_repository) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="module")
-def opencv(data: Path) -> OpenCV:
-    files = data / "yolov4-tiny-voc"
-    return OpenCV(files / "yolov4-tiny-voc.cfg", files / "yolov4-tiny-voc.weights", 416)
+def opencv(official: Official) -> OpenCV:
+    return OpenCV(official.cfg, official.weights, 416)
 
 
 def detect(gateway: GatewayProcess, data: bytes, query: str = "") -> dict[str, Any]:
@@ -87,16 +72,15 @@ def corners(detection: dict[str, Any]) -> tuple[float, float, float, float]:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("photo", SAMPLES, ids=lambda path: path.stem)
 def test_every_photo_as_opencv_sees_it(
-    voc: GatewayProcess, opencv: OpenCV, data: Path, name: str, exact: bool
+    coco: GatewayProcess, opencv: OpenCV, photo: Path, exact: bool
 ) -> None:
     """As OpenCV is usually called, and with the stretch alike, so that only networks differ."""
-    jpeg = (data / "photos" / f"{name}.jpg").read_bytes()
-    words = (data / "yolov4-tiny-voc" / "voc.names").read_text().split()
-    answer = detect(voc, jpeg)
+    words = COCO_NAMES.read_text().splitlines()
+    answer = detect(coco, photo.read_bytes())
     width, height = answer["image"]["width"], answer["image"]["height"]
-    expected = opencv.detect(jpeg, 0.25, exact)
+    expected = opencv.detect(photo.read_bytes(), 0.25, exact)
     assert expected
     assert [d["class_id"] for d in answer["detections"]] == [found.class_id for found in expected]
     for ours, theirs in zip(answer["detections"], expected, strict=True):
@@ -106,19 +90,31 @@ def test_every_photo_as_opencv_sees_it(
         assert iou(corners(ours), clipped(theirs.box, width, height)) > least
 
 
-def test_dog_bicycle_and_car(voc: GatewayProcess, data: Path) -> None:
-    answer = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
-    assert {d["label"] for d in answer["detections"]} == {"dog", "bicycle", "car"}
-    assert answer["model"] == {"name": "voc", "version": 1}
-    assert answer["image"] == {"width": 768, "height": 576}
+def test_the_cup_of_coffee(coco: GatewayProcess) -> None:
+    answer = detect(coco, COFFEE.read_bytes())
+    assert answer["detections"][0]["label"] == "cup"
+    assert answer["model"] == {"name": "yolov4-tiny", "version": 1}
+    assert answer["image"] == {"width": 600, "height": 400}
+
+
+def oblong_photo() -> Image.Image:
+    """The astronaut, without the lower edge: wider than high."""
+    with Image.open(ASTRONAUT) as image:
+        return image.convert("RGB").crop((0, 0, 512, 400))
+
+
+def encoded(image: Image.Image, kind: str, **save: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **save)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_stored_in_any_orientation_is_the_same_photo(
-    voc: GatewayProcess, data: Path, orientation: int
+    coco: GatewayProcess, orientation: int
 ) -> None:
-    """Stored turned, with EXIF saying so; shown, it is the dog photo, and so are the boxes."""
-    upright = Image.open(data / "photos" / "dog.jpg").convert("RGB")
+    """Stored turned, with EXIF saying so; shown, it is the same photo, and so are the boxes."""
+    upright = oblong_photo()
     undo = {
         2: [Image.Transpose.FLIP_LEFT_RIGHT],
         3: [Image.Transpose.ROTATE_180],
@@ -133,49 +129,46 @@ def test_a_photo_stored_in_any_orientation_is_the_same_photo(
         stored = stored.transpose(step)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    out = io.BytesIO()
-    stored.save(out, "PNG", exif=exif.tobytes(), compress_level=1)
-    plain = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
-    turned = detect(voc, out.getvalue())
-    assert turned["image"] == plain["image"]
+    plain = detect(coco, encoded(upright, "PNG", compress_level=1))
+    turned = detect(coco, encoded(stored, "PNG", exif=exif.tobytes(), compress_level=1))
+    assert turned["image"] == plain["image"] == {"width": 512, "height": 400}
+    assert [d["label"] for d in plain["detections"]] [:1] == ["person"]
     for ours, theirs in zip(turned["detections"], plain["detections"], strict=True):
         assert ours["label"] == theirs["label"]
         assert ours["score"] == pytest.approx(theirs["score"], abs=0.01)
         assert iou(corners(ours), corners(theirs)) > 0.98
 
 
-def test_png_finds_the_same_and_webp_nearly(voc: GatewayProcess, data: Path) -> None:
+def test_png_finds_the_same_and_webp_nearly(coco: GatewayProcess) -> None:
     """The same pixels, lossless; WebP is encoded once more on its way."""
-    image = Image.open(data / "photos" / "dog.jpg").convert("RGB")
-    plain = detect(voc, (data / "photos" / "dog.jpg").read_bytes())
-    png, webp = io.BytesIO(), io.BytesIO()
-    image.save(png, "PNG", compress_level=1)
-    image.save(webp, "WEBP", lossless=True, quality=0)
-    assert detect(voc, png.getvalue()) == plain
-    found = detect(voc, webp.getvalue())
+    with Image.open(ASTRONAUT) as image:
+        pixels = image.convert("RGB")
+    plain = detect(coco, ASTRONAUT.read_bytes())
+    assert detect(coco, encoded(pixels, "PNG", compress_level=1)) == plain
+    found = detect(coco, encoded(pixels, "WEBP", lossless=True, quality=0))
     for ours, theirs in zip(found["detections"], plain["detections"], strict=True):
         assert ours["label"] == theirs["label"]
         assert ours["score"] == pytest.approx(theirs["score"], abs=0.01)
         assert iou(corners(ours), corners(theirs)) > 0.98
 
 
-def test_the_threshold_may_come_after_nms(voc: GatewayProcess, data: Path) -> None:
+def test_the_threshold_may_come_after_nms(coco: GatewayProcess) -> None:
     """Any threshold gives a prefix of the detections at a lower one."""
-    jpeg = (data / "photos" / "horses.jpg").read_bytes()
-    everything = detect(voc, jpeg, "?score_threshold=0")["detections"]
+    jpeg = COFFEE.read_bytes()
+    everything = detect(coco, jpeg, "?score_threshold=0")["detections"]
     assert len(everything) > 50
     for threshold in (0.001, 0.1, 0.5):
-        some = detect(voc, jpeg, f"?score_threshold={threshold}")["detections"]
+        some = detect(coco, jpeg, f"?score_threshold={threshold}")["detections"]
         assert some == [d for d in everything if d["score"] >= threshold]
 
 
-def test_a_drawn_photo(voc: GatewayProcess, data: Path) -> None:
-    jpeg = (data / "photos" / "dog.jpg").read_bytes()
-    response = voc.http.post("/detect?format=image", files={"image": jpeg})
-    assert Image.open(io.BytesIO(response.content)).size == (768, 576)
+def test_a_drawn_photo(coco: GatewayProcess) -> None:
+    jpeg = COFFEE.read_bytes()
+    response = coco.http.post("/detect?format=image", files={"image": jpeg})
+    assert Image.open(io.BytesIO(response.content)).size == (600, 400)
 
 
-# --- with a small model of random numbers: needs nothing beside the repository --------------------
+# --- with a small model of random numbers: needs no downloaded weights ----------------------------
 
 
 @pytest.fixture(scope="module")

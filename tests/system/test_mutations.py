@@ -31,8 +31,8 @@ MANY = int(os.environ.get("DETECT_TEST_MUTATIONS", "4000"))
 
 
 @pytest.fixture(scope="module")
-def pictures(data: Path) -> list[bytes]:
-    return jpeg_mutations.seeds(data)
+def pictures() -> list[bytes]:
+    return jpeg_mutations.seeds()
 
 
 def test_a_picture_is_its_segments(pictures: list[bytes]) -> None:

@@ -7,10 +7,13 @@ import io
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+import cv2
+import numpy as np
 from PIL import Image
+
+from tests.support.inputs.official import COFFEE
 
 SOI, EOI, SOS, DQT, DHT, DRI, APP1, APP14 = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xE1, 0xEE
 FRAMES = tuple(marker for marker in range(0xC0, 0xD0) if marker not in (DHT, 0xC8, 0xCC))
@@ -38,9 +41,10 @@ class Segment:
         return head + (length & 0xFFFF).to_bytes(2, "big") + self.body + self.scan
 
 
-def seeds(data: Path) -> list[bytes]:
-    """Small pictures of every usual kind: out of a photo, and of other makers as they are."""
-    photo = Image.open(data / "photos" / "dog.jpg").convert("RGB").resize((96, 72))
+def seeds() -> list[bytes]:
+    """Small pictures of every usual kind, out of a photo, by Pillow and by OpenCV."""
+    with Image.open(COFFEE) as image:
+        photo = image.convert("RGB").resize((96, 72))
     exif = Image.Exif()
     exif[0x0112] = 6
     kinds: list[tuple[str, dict[str, object]]] = [
@@ -53,7 +57,7 @@ def seeds(data: Path) -> list[bytes]:
         ("L", {}),
         ("CMYK", {}),
     ]
-    found = [(data / "jpeg-corpus/libjpeg-turbo-testimages/testorig.jpg").read_bytes()]
+    found = [cv2.imencode(".jpg", np.asarray(photo)[:, :, ::-1])[1].tobytes()]
     for mode, options in kinds:
         file = io.BytesIO()
         photo.convert(mode).save(file, "JPEG", **options)

@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.inputs.official import Official
 from tests.support.inputs.yolov4_models import NAMES, SMALL_CFG, write_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.errors import ModelError, ModelWarning
+from yolov4.load import COCO_NAMES
 from yolov4.network.layers import (
     Convolutional,
     Dropout,
@@ -229,13 +231,12 @@ def test_a_negative_variance_is_refused(tmp_path: Path) -> None:
         read_weights(weights(tmp_path, numbers), TWO)
 
 
-def test_the_voc_file_ends_with_its_last_layer(data: Path) -> None:
-    voc = data / "yolov4-tiny-voc"
-    network = read_cfg(voc / "yolov4-tiny-voc.cfg")
-    arrays = read_weights(voc / "yolov4-tiny-voc.weights", network)
-    assert (len(arrays), count_floats(network)) == (21, 5_924_214)
-    assert arrays[-1].kernel.shape == (1, 1, 256, 75)
-    assert network.classes == len(read_names(voc / "voc.names")) == 20
+def test_the_official_file_ends_with_its_last_layer(official: Official) -> None:
+    network = read_cfg(official.cfg)
+    arrays = read_weights(official.weights, network)
+    assert (len(arrays), count_floats(network)) == (21, 6_062_814)
+    assert arrays[-1].kernel.shape == (1, 1, 256, 255)
+    assert network.classes == len(read_names(COCO_NAMES)) == 80
 
 
 def test_the_small_model_of_these_tests_is_read(tmp_path: Path) -> None:

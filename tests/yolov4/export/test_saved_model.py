@@ -18,8 +18,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tests.support.inputs.official import SAMPLES
 from tests.support.inputs.yolov4_models import NAMES, load, write_model
-from tests.support.oracles.numpy_oracle import iou
 from tests.support.processes.model_server_process import command
 from tests.support.project import ROOT
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
@@ -194,8 +194,8 @@ def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
     assert wanted[0, 0, 0] > 0.4
 
 
-def test_the_photos_are_decoded_bit_by_bit_as_opencv_does(data: Path) -> None:
-    for path in sorted((data / "photos").glob("*.jpg")):
+def test_the_photos_are_decoded_bit_by_bit_as_opencv_does() -> None:
+    for path in SAMPLES:
         decoded = opencv_decoded(path.read_bytes()).astype(np.float32) / 255
         pixels, size = stretched(path.read_bytes(), decoded.shape[1], decoded.shape[0])
         assert size == list(decoded.shape[:2])
@@ -241,47 +241,6 @@ def test_a_graph_that_cannot_be_built_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"[Dd]imension"):
         export(Model(network, arrays, read_names(names)), tmp_path / "repository", "small", {})
     assert not (tmp_path / "repository").exists()
-
-
-def opencv_detections(reader: Any, picture: bytes) -> list[tuple[int, tuple[float, ...]]]:
-    """(class, box) of what OpenCV finds with a score of 0.25 or more: its decoding and its NMS."""
-    image = opencv_decoded(picture)
-    reader.setInput(cv2.dnn.blobFromImage(image, 1 / 255, (416, 416)))
-    rows = np.concatenate(reader.forward(reader.getUnconnectedOutLayersNames()))
-    height, width = image.shape[:2]
-    sizes = rows[:, 2:4] * [width, height]
-    corners = rows[:, :2] * [width, height] - sizes / 2
-    boxes_xywh = np.concatenate([corners, sizes], axis=1)
-    found: list[tuple[int, tuple[float, ...]]] = []
-    for class_id, scores in enumerate(rows[:, 5:].T):
-        for i in cv2.dnn.NMSBoxes(boxes_xywh.tolist(), scores.tolist(), 0.25, 0.45):
-            x, y, w, h = boxes_xywh[i]
-            found.append((class_id, (x, y, x + w, y + h)))
-    return found
-
-
-def test_the_voc_model_finds_on_every_photo_what_opencv_finds(data: Path, tmp_path: Path) -> None:
-    voc = data / "yolov4-tiny-voc"
-    cfg, weights = voc / "yolov4-tiny-voc.cfg", voc / "yolov4-tiny-voc.weights"
-    network = read_cfg(cfg)
-    names = read_names(voc / "voc.names", network.classes)
-    predict = load(
-        export(Model(network, read_weights(weights, network), names), tmp_path, "voc", {})
-    )
-    reader = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
-    on_dog: list[str] = []
-    for path in sorted((data / "photos").glob("*.jpg")):
-        answer = predict([path.read_bytes()])
-        sure = int((answer["scores"][0] >= 0.25).sum())
-        wanted = opencv_detections(reader, path.read_bytes())
-        assert sure == len(wanted) > 0
-        for i in range(sure):
-            class_id, box = answer["classes"][0, i], answer["boxes"][0, i]
-            overlaps = [iou(box, other) for other_id, other in wanted if other_id == class_id]
-            assert sum(overlap > 0.9 for overlap in overlaps) == 1
-        if path.name == "dog.jpg":
-            on_dog = sorted(label.decode() for label in answer["labels"][0, :sure])
-    assert on_dog == ["bicycle", "car", "dog"]
 
 
 def overflowing(folder: Path) -> Model:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.inputs.official import SAMPLES, Official
 from tests.support.inputs.yolov4_models import SMALL_CFG, export_arguments, load, write_model
 from tests.support.project import ROOT
 from tests.yolov4.export.test_tf210 import OLD_PYTHON, old_python
@@ -24,7 +25,7 @@ from yolov4.errors import ModelError
 from yolov4.export.neuron import _only_program, plain_body
 from yolov4.export.targets import TARGETS, choose_precision
 from yolov4.graph.body import body
-from yolov4.load import load_model
+from yolov4.load import COCO_NAMES, load_model
 from yolov4.network.weights import ConvWeights
 from yolov4.verify.compare import Report, differ, verify
 
@@ -183,7 +184,7 @@ def test_inf1_end_to_end(tmp_path: Path, scenes: list[Path], precision: str, bou
     files = write_model(tmp_path)
     done = compiled_by_the_double(tmp_path, files, "--precision", precision)
     assert done.returncode == 0, done.stderr
-    assert "on the chip: 39 of 1" in done.stdout
+    assert "on the chip: 39 of 200 operations" in done.stdout
     assert "in one program" in done.stdout
     version = tmp_path / "repository" / "small" / "1"
     dtype = {"fp16": "float16", "bf16": "bfloat16"}[precision]
@@ -320,15 +321,14 @@ def test_the_plain_body_is_the_body(tmp_path: Path) -> None:
         assert 0 < differ(wanted.numpy(), head.numpy()) < 0.005
 
 
-def test_the_voc_model_finds_in_float16_what_it_finds_in_float32(
-    data: Path, tmp_path: Path
+def test_the_official_model_detects_in_float16_what_it_detects_in_float32(
+    official: Official, tmp_path: Path
 ) -> None:
-    voc, photos = data / "yolov4-tiny-voc", data / "photos"
-    files = voc / "yolov4-tiny-voc.cfg", voc / "yolov4-tiny-voc.weights", voc / "voc.names"
+    files = official.cfg, official.weights, COCO_NAMES
     assert main(target_arguments(files, tmp_path, "g4")) == 0
-    report = compared(files, tmp_path / "small" / "1", sorted(photos.glob("*.jpg")))
+    report = compared(files, tmp_path / "small" / "1", SAMPLES)
     assert np.max(report.heads) < 0.01
-    assert report.found == report.shown == 12
+    assert report.found == report.shown == 6
     assert min(report.ious) > 0.99
     assert max(report.scores) < 0.005
 
@@ -337,8 +337,8 @@ def test_the_voc_model_finds_in_float16_what_it_finds_in_float32(
     assert done.returncode == 0, done.stderr
     version = str(tmp_path / "repository" / "small" / "1")
     model = [f"--cfg={files[0]}", f"--weights={files[1]}", f"--names={files[2]}"]
-    said = old_python("-m", "yolov4", "verify", version, *model, "--images", str(photos))
-    assert "12 of 12 found again" in said
+    said = old_python("-m", "yolov4", "verify", version, *model, "--images", str(SAMPLES[0].parent))
+    assert "6 of 6 found again" in said
     shares = re.search(r"heads: at most ([\d.]+)%, ([\d.]+)%", said)
     worst = re.search(r"IoU .* at worst ([\d.]+); score off by .* at worst ([\d.]+)", said)
     assert shares
