@@ -132,7 +132,7 @@ def test_a_photo_stored_in_any_orientation_is_the_same_photo(
     plain = detect(coco, encoded(upright, "PNG", compress_level=1))
     turned = detect(coco, encoded(stored, "PNG", exif=exif.tobytes(), compress_level=1))
     assert turned["image"] == plain["image"] == {"width": 512, "height": 400}
-    assert [d["label"] for d in plain["detections"]] [:1] == ["person"]
+    assert [d["label"] for d in plain["detections"]][:1] == ["person"]
     for ours, theirs in zip(turned["detections"], plain["detections"], strict=True):
         assert ours["label"] == theirs["label"]
         assert ours["score"] == pytest.approx(theirs["score"], abs=0.01)
