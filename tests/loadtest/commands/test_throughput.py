@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadtest.__main__ import main
-from tests.loadtest.accuracy.test_command import Set
+from tests.loadtest.accuracy.coco_set import Set
 from tests.support.fakes.fake_service import Reply, found, problem
 from tests.support.fakes.load_target import LoadTarget, folder_of, run_json
 from tests.support.project import free_port

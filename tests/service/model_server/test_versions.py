@@ -1,0 +1,114 @@
+"""Versions: loading, warm-up, replacement and removal while the server runs."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import tensorflow as tf
+
+from tests.service.model_server.calls import Code, X, refusal
+from tests.support.inputs import tiny_models
+from tests.support.inputs.tiny_models import request
+from tests.support.processes.model_server_process import Server, eventually
+
+
+def test_new_version_takes_over_without_a_failed_request(server: Server, tmp_path: Path) -> None:
+    tiny_models.save(tmp_path, 1)
+    server.add("swap", tmp_path)
+    slow = [request("swap", "sleep", seconds=(0.5, tf.float64))]
+    stop = threading.Event()
+    seen: list[list[int]] = [[] for _ in range(4)]
+
+    def load(versions: list[int]) -> None:
+        while not stop.is_set():
+            response = server.predict(request("swap", x=X))
+            assert list(response.outputs["y"].float_val) == [2.0, 5.0]
+            versions.append(response.model_spec.version.value)
+
+    states = []
+    with ThreadPoolExecutor(5) as pool:
+        callers = [pool.submit(load, versions) for versions in seen]
+        # Under way at version 1 while version 2 takes over.
+        long_call = pool.submit(server.predict, request("swap", "sleep", seconds=(4.0, tf.float64)))
+        try:
+            (tmp_path / "notes").mkdir()
+            tiny_models.save(tmp_path, 2, warmup=slow)
+            while server.states("swap").get(1) != "END":
+                states.append(server.states("swap"))
+                time.sleep(0.02)
+            assert long_call.result().model_spec.version.value == 1
+        finally:
+            stop.set()
+        for caller in callers:
+            caller.result()
+    assert {2: "LOADING", 1: "AVAILABLE"} in states
+    assert {2: "AVAILABLE", 1: "UNLOADING"} in states
+    assert server.states("swap") == {2: "AVAILABLE", 1: "END"}
+    assert server.statuses("swap")[1].status.error_code == 0
+    for versions in seen:
+        assert set(versions) == {1, 2}
+        assert versions == sorted(versions)
+    assert refusal(server.predict, request("swap", x=X, version=1)) == (
+        Code.NOT_FOUND,
+        "Servable not found for request: Specific(swap, 1)",
+    )
+
+
+def test_version_that_cannot_be_loaded_leaves_the_old_one(server: Server, tmp_path: Path) -> None:
+    tiny_models.save(tmp_path, 1)
+    server.add("broken", tmp_path)
+    (tmp_path / "2").mkdir()
+    server.wait_for("broken", {2: "END", 1: "AVAILABLE"})
+    status = server.statuses("broken")[2].status
+    assert Code.NOT_FOUND.value[0] == status.error_code
+    assert status.error_message.startswith(
+        f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {tmp_path}/2."
+    )
+    loading = "{name: broken version: 2}: loading from"
+    eventually(lambda: server.log.read_text().count(loading) == 2)
+    assert server.predict(request("broken", x=X)).model_spec.version.value == 1
+
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "saved_model.pb").write_bytes(b"half a file")
+    server.wait_for("broken", {3: "END", 2: "END", 1: "AVAILABLE"})
+    assert server.statuses("broken")[3].status.error_code == Code.OUT_OF_RANGE.value[0]
+    assert server.statuses("broken")[3].status.error_message == "Read less bytes than requested"
+
+    tiny_models.save(tmp_path, 4)
+    server.wait_for("broken", {4: "AVAILABLE", 3: "END", 2: "END", 1: "END"})
+    assert server.predict(request("broken", x=X)).model_spec.version.value == 4
+
+
+def test_removed_version_gives_way_to_the_one_before(server: Server, tmp_path: Path) -> None:
+    for version in (1, 2):
+        tiny_models.save(tmp_path, version)
+    server.add("back", tmp_path)
+    assert server.states("back") == {2: "AVAILABLE"}
+    (tmp_path / "2").rename(tmp_path / "withdrawn")
+    server.wait_for("back", {2: "END", 1: "AVAILABLE"})
+    (tmp_path / "withdrawn").rename(tmp_path / "2")
+    server.wait_for("back", {2: "AVAILABLE", 1: "END"})
+
+
+def test_warm_up_runs_before_the_version_is_available(server: Server, tmp_path: Path) -> None:
+    three = request("warm", "count", by=(3, tf.int32))
+    tiny_models.save(tmp_path, 1, warmup=[three, three])
+    server.add("warm", tmp_path)
+    response = server.predict(request("warm", "count", by=(1, tf.int32)))
+    assert list(response.outputs["calls"].int_val) == [7]
+
+
+def test_failing_warm_up_fails_the_load(server: Server, tmp_path: Path) -> None:
+    tiny_models.save(tmp_path, 1, warmup=[request("cold", "nothing", x=X)])
+    code, text = refusal(server.add, "cold", tmp_path)
+    assert code == Code.UNKNOWN
+    assert text == (
+        "1 model(s) did not become available: {{{name: cold version: 1} due to error: "
+        'FAILED_PRECONDITION: Serving signature key "nothing" not found.}, }'
+    )
+    assert server.states("cold") == {1: "END"}
+    assert refusal(server.predict, request("cold", x=X)) == (
+        Code.NOT_FOUND,
+        "Servable not found for request: Latest(cold)",
+    )
