@@ -1,8 +1,8 @@
-"""The text of a `.cfg`: sections of keys and values, each remembering its line.
+"""Parses `.cfg` files into sections of keys and values with their line numbers.
 
-Which keys there are is Darknet's (AlexeyAB/darknet, src/parser.c). A key of a layer is either used,
-or known to concern training alone, or refused unless it has the value that does nothing. Of [net],
-which is about training but for a few keys, only those few are looked at.
+The keys are those of Darknet (AlexeyAB/darknet, src/parser.c). A layer's key is used, or ignored
+because it concerns training only, or refused unless its value has no effect. [net], which is mostly
+about training, may contain any key; only a few are used.
 """
 
 import math
@@ -19,7 +19,7 @@ class Keys(NamedTuple):
     """The keys of one kind of section, with spaces between."""
 
     used: str
-    refused: str = ""  # each with the one value, if any, that does the same as leaving it out
+    refused: str = ""  # each with the value, if any, that has no effect
     training: str = ""
 
 
@@ -58,7 +58,7 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool"}
 
 @dataclass
 class Section:
-    """One section of a `.cfg`, and what it says. Every error names the file and the line."""
+    """One section of a `.cfg` file. Every error names the file and the line."""
 
     path: Path
     name: str
@@ -80,9 +80,9 @@ class Section:
         try:
             number = int(value)
         except ValueError:
-            raise self.error(f"{key}={value}: a whole number expected", key) from None
+            raise self.error(f"{key}={value}: expected an integer", key) from None
         if number < at_least:
-            raise self.error(f"{key}={value}: at least {at_least} expected", key)
+            raise self.error(f"{key}={value}: expected at least {at_least}", key)
         return number
 
     def number(self, key: str, default: float) -> float:
@@ -91,7 +91,7 @@ class Section:
     def integers(self, key: str) -> tuple[int, ...]:
         numbers = self.numbers(key)
         if any(number != int(number) for number in numbers):
-            raise self.error(f"{key}={self.values[key][0]}: whole numbers expected", key)
+            raise self.error(f"{key}={self.values[key][0]}: expected integers", key)
         return tuple(int(number) for number in numbers)
 
     def numbers(self, key: str) -> tuple[float, ...]:
@@ -103,23 +103,23 @@ class Section:
         except ValueError:
             numbers = ()
         if not numbers or not all(map(math.isfinite, numbers)):
-            raise self.error(f"{key}={value}: numbers with commas between expected", key)
+            raise self.error(f"{key}={value}: expected numbers separated by commas", key)
         return numbers
 
     def activation(self, default: str) -> str:
         name = self.values.get("activation", (default, 0))[0]
         if name not in ACTIVATIONS:
             raise self.error(
-                f"activation={name} is not supported; these are: {', '.join(ACTIVATIONS)}",
+                f"activation={name} is not supported; supported: {', '.join(ACTIVATIONS)}",
                 "activation",
             )
         return name
 
     def check_keys(self) -> None:
-        """Refuse the keys that would change the result in ways nobody here carries out."""
+        """Refuse unknown keys, and keys that would change the result in an unsupported way."""
         kind = SAME.get(self.name, self.name)
         if kind not in KEYS:
-            raise self.error(f"[{self.name}] is not supported; these are: {', '.join(KEYS)}")
+            raise self.error(f"[{self.name}] is not supported; supported: {', '.join(KEYS)}")
         keys = KEYS[kind]
         refused = dict(entry.split("=") for entry in keys.refused.split())
         passed_over = f"{keys.training} {TRAINING_ANYWHERE}".split()
@@ -127,7 +127,7 @@ class Section:
             if key in keys.used.split():
                 if key in self.repeated:
                     raise self.error(
-                        f"{key}={value}, but line {self.repeated[key]} says otherwise: "
+                        f"{key}={value}, but line {self.repeated[key]} has another value: "
                         "delete one of them",
                         key,
                     )
@@ -136,14 +136,14 @@ class Section:
                     raise self.error(f"{key}={value} in [{self.name}] is not supported", key)
             elif kind != "net" and key not in passed_over:
                 raise self.error(
-                    f"{key}={value}: no key of [{self.name}] that is known here. If it concerns "
+                    f"{key}={value}: unknown key of [{self.name}]. If it concerns "
                     "training only, delete the line",
                     key,
                 )
 
 
 def read_sections(path: Path) -> list[Section]:
-    """The sections of a `.cfg` in order, at least one, and every key of them known."""
+    """Return the sections of a `.cfg` file in order. At least one; all keys are known."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
@@ -156,14 +156,16 @@ def read_sections(path: Path) -> list[Section]:
         elif line:
             key, equals, value = line.partition("=")
             if not (key and equals and value):
-                raise ModelError(f"{path}, line {number}: neither [section] nor key=value: {raw}")
+                raise ModelError(
+                    f"{path}, line {number}: expected [section] or key=value, not {raw!r}"
+                )
             if not sections:
-                raise ModelError(f"{path}, line {number}: {key}= stands before the first [section]")
+                raise ModelError(f"{path}, line {number}: {key}= precedes the first [section]")
             known = sections[-1].values.setdefault(key, (value, number))
             if known[0] != value:
                 sections[-1].repeated[key] = number
     if not sections:
-        raise ModelError(f"{path}: no [section] in it, is it a .cfg?")
+        raise ModelError(f"{path} has no [section]; is it a .cfg file?")
     for section in sections:
         section.check_keys()
     return sections

@@ -1,4 +1,4 @@
-"""What lies behind the shapes: gradients, stripes, checks, noise and blobs, two to four colours."""
+"""Backgrounds of the drawn scenes: gradients, stripes, checks, clouds and blobs."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,16 +12,16 @@ Pixels: TypeAlias = npt.NDArray[np.float32]  # [height, width, 3], 0..255
 
 
 def background(rng: Rng, width: int, height: int) -> Pixels:
-    """A texture of a random kind, with a random strength of fine noise on it."""
+    """A texture of a random kind and contrast."""
     kind = KINDS[rng.integers(len(KINDS))]
     pixels = kind(rng, width, height)
-    if rng.random() < 0.5:  # towards its mean: a texture may be faint
+    if rng.random() < 0.5:  # reduce the contrast
         pixels += (pixels.mean(axis=(0, 1)) - pixels) * np.float32(rng.uniform(0.2, 0.8))
     return pixels
 
 
 def _colours(rng: Rng, count: int) -> Pixels:
-    """Muted ones, light to dark, as walls, tables and meadows have: float32 [count, 3]."""
+    """Muted colours, as of walls, tables and meadows: float32 [count, 3]."""
     grey, tint = rng.uniform(35, 225, (count, 1)), rng.uniform(-35, 35, (count, 3))
     return np.clip(grey + tint, 0, 255).astype(np.float32)
 
@@ -31,12 +31,12 @@ def _mix(share: npt.NDArray[np.float32], first: Pixels, second: Pixels) -> Pixel
 
 
 def _along(rng: Rng, width: int, height: int) -> npt.NDArray[np.float32]:
-    """How far each pixel lies along a random direction, 0..1 over the picture's diagonal."""
+    """Position of each pixel along a random direction, 0..1 over the picture's diagonal."""
     angle = rng.uniform(0, 2 * np.pi)
     x = np.arange(width, dtype=np.float32) * np.float32(np.cos(angle))
     y = np.arange(height, dtype=np.float32) * np.float32(np.sin(angle))
-    found = x[None] + y[:, None]
-    return np.asarray((found - found.min()) / np.hypot(width, height), np.float32)
+    distance = x[None] + y[:, None]
+    return np.asarray((distance - distance.min()) / np.hypot(width, height), np.float32)
 
 
 def plain(rng: Rng, width: int, height: int) -> Pixels:

@@ -1,8 +1,7 @@
-"""Labelled pictures from a seed: shapes of many sizes on textured grounds, as a camera might.
+"""Labelled pictures from a seed: shapes of many sizes on textured backgrounds.
 
-Everything drawn is annotated: a shape is put only where at least VISIBLE of it lies inside the
-picture, and never over so much of another that less than VISIBLE of that one is left to see. Boxes
-are tight around what can be seen.
+Every shape is annotated. At least VISIBLE of each shape is inside the picture and not covered by
+others. Boxes enclose the visible part tightly.
 """
 
 import io
@@ -23,16 +22,17 @@ from yolov4.demo.shapes import COLOURS, SHAPES, Colour, Pen
 
 NAMES = tuple(SHAPES)
 VISIBLE = 0.8  # share of a shape's own pixels
-USUAL = 0.92  # share of the shapes in about their usual colours; the others have any
-TURN = 15.0  # degrees, one standard deviation
-APART = 85.0  # distance in RGB of a shape from the ground behind its middle, at least
-SMALLEST, LARGEST = 0.05, 0.8  # a shape's longer side over the root of the picture's area
+USUAL = 0.92  # share of the shapes with about their usual colours; the others have random ones
+TURN = 15.0  # degrees, standard deviation
+APART = 85.0  # minimum RGB distance between a shape and the background at its centre
+# A shape's longer side, relative to the square root of the picture's area.
+SMALLEST, LARGEST = 0.05, 0.8
 ASPECTS = (1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
 
 
 class Object(NamedTuple):
     class_id: int
-    box_xywh: tuple[int, int, int, int]  # left, top, width and height in pixels, as COCO has them
+    box_xywh: tuple[int, int, int, int]  # left, top, width and height in pixels, as in COCO
 
 
 @dataclass
@@ -50,18 +50,18 @@ class Scene:
 @dataclass
 class _Placed:
     class_id: int
-    mask: npt.NDArray[np.bool_]  # [height, width] of the picture: where it can be seen
+    mask: npt.NDArray[np.bool_]  # [height, width] of the picture: its visible part
     area: int  # of the whole shape, in pixels
 
 
 def scene(seed: int) -> Scene:
-    """The picture of this seed; always the same with the same versions of numpy and Pillow."""
+    """The scene of this seed, reproducible with the same versions of numpy and Pillow."""
     rng = np.random.default_rng(seed)
     area, aspect = rng.uniform(280, 440) ** 2, ASPECTS[rng.integers(len(ASPECTS))]
     width, height = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
     canvas = background(rng, width, height)
     placed: list[_Placed] = []
-    # Large ones first, or they would cover the small.
+    # Large shapes first, because they would cover small ones.
     for share in sorted((_share(rng) for _ in range(rng.integers(1, 8))), reverse=True):
         for _ in range(6):
             if _place(rng, canvas, placed, share * float(area) ** 0.5):
@@ -76,7 +76,7 @@ def _share(rng: Rng) -> float:
 
 
 def _place(rng: Rng, canvas: Pixels, placed: list[_Placed], longer: float) -> bool:
-    """Draw one shape with a longer side of so many pixels somewhere, if there is room for it."""
+    """Draw a random shape at a random position; False if it does not fit there."""
     height, width = canvas.shape[:2]
     class_id = int(rng.integers(len(NAMES)))
     x, y = rng.uniform(0, width), rng.uniform(0, height)
@@ -112,7 +112,7 @@ def _place(rng: Rng, canvas: Pixels, placed: list[_Placed], longer: float) -> bo
 
 
 def _shape(rng: Rng, class_id: int, longer: float, body: Colour, detail: Colour) -> Pixels:
-    """One shape, turned, shaded and cut tight: float32 [height, width, 4], RGBA 0..255."""
+    """One shape, rotated, shaded and cropped: float32 [height, width, 4], RGBA 0..255."""
     pen = Pen(int(min(max(longer * 1.5, 48), 420)), body, detail)
     SHAPES[NAMES[class_id]](pen)
     image = pen.image
@@ -137,14 +137,14 @@ def _shape(rng: Rng, class_id: int, longer: float, body: Colour, detail: Colour)
 
 
 def _colours(rng: Rng, name: str) -> tuple[Colour, Colour]:
-    """Of body and detail: about the usual ones, or seldom any two that differ."""
-    found = np.array(COLOURS[name]) + rng.normal(0, 12, (2, 3))
+    """Colours of body and detail: close to the usual ones, or sometimes any two that differ."""
+    pair = np.array(COLOURS[name]) + rng.normal(0, 12, (2, 3))
     if rng.random() > USUAL:
         while True:
-            found = rng.uniform(0, 255, (2, 3))
-            if np.linalg.norm(found[0] - found[1]) > APART:
+            pair = rng.uniform(0, 255, (2, 3))
+            if np.linalg.norm(pair[0] - pair[1]) > APART:
                 break
-    body, detail = np.clip(found, 0, 255).astype(int).tolist()
+    body, detail = np.clip(pair, 0, 255).astype(int).tolist()
     return tuple(body), tuple(detail)
 
 
@@ -155,7 +155,7 @@ def _bounds(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _photograph(rng: Rng, canvas: Pixels) -> Image.Image:
-    """Light, noise and a lens that is not always sharp."""
+    """Add random brightness, noise and blur."""
     pixels = canvas / np.float32(255)
     if rng.random() < 0.5:
         pixels = np.clip(pixels, 0, 1) ** np.float32(rng.uniform(0.7, 1.5))

@@ -1,7 +1,7 @@
-"""Twelve things a person tells apart at a glance, each drawn as one silhouette with some detail.
+"""The twelve shapes of the bundled model, each a silhouette with some detail.
 
 A shape is drawn on a unit square, x to the right and y down, and touches or nearly touches all four
-sides of it. `Pen` scales it to pixels.
+of its sides. `Pen` scales it to pixels.
 """
 
 import math
@@ -19,7 +19,7 @@ class Pen:
 
     def __init__(self, size: int, body: Colour, detail: Colour) -> None:
         self.size, self.body, self.detail = size, body, detail
-        # Transparent, but of the body's colour, so that no dark seam comes of resizing.
+        # Transparent, but in the body's colour, so that resizing leaves no dark edge.
         self.image = Image.new("RGBA", (size, size), (*body, 0))
         self._draw = ImageDraw.Draw(self.image)
 
@@ -161,7 +161,7 @@ SHAPES: dict[str, Callable[[Pen], None]] = {
         *(house, tree, fish, cup, key, umbrella),
     )
 }
-# The usual colours of body and detail, as a lemon is yellow.
+# The usual colours of body and detail.
 COLOURS: dict[str, tuple[Colour, Colour]] = {
     "star": ((250, 205, 30), (205, 80, 20)),  # yellow, orange
     "heart": ((215, 30, 45), (255, 170, 190)),  # red, pink

@@ -1,25 +1,25 @@
 """The network as one program of Inferentia's NeuronCores, and the host's graph around it.
 
-tensorflow-neuron 2.10 compiles what `tensorflow.neuron.trace` is given. The AWS post compiled with
-TensorFlow 1.15, where `tfn.saved_model.compile` took the whole graph and was told what to leave
-out. What its arguments did, and what does it here:
+tensorflow-neuron 2.10 compiles the function passed to `tensorflow.neuron.trace`. The AWS post used
+TensorFlow 1.15, where `tfn.saved_model.compile` took the whole graph, with arguments for what to
+exclude. Those arguments, and their counterparts here:
 
     no_fuse_ops           kept the casts back to float32 and all after them on the host, so that
                           16 bits cross the bus. Here only the network is traced: 16 bits in, 16
                           bits out. Decoding, casts and NMS are built around it.
     minimum_segment_size  left small pieces on the host, so that one piece was compiled. Here there
-                          is one piece to begin with: see `_refuse_foreign` and `_only_program`.
+                          is only one piece: see `_refuse_foreign` and `_only_program`.
     batch_size            how many pictures a run takes; 1 was best. Here the example's first axis.
     dynamic_batch_size    a request of N pictures becomes N / batch_size runs, on all four cores.
                           Here a flag in NEURON_CC_FLAGS.
 
-One piece is what counts: with a second NeuronOp in the graph tensorflow-neuron loads the model on
-one core instead of all (set_execution_plan in its graph_def_util.py).
+There must be exactly one piece: with a second NeuronOp in the graph, tensorflow-neuron loads the
+model on one core instead of all (set_execution_plan in its graph_def_util.py).
 
-The program's graph is put into the same TensorFlow 1 graph that every target has, so all are saved,
-loaded and verified alike; tensorflow-neuron's own tf-neuron-auto-multicore takes such graphs too.
-Written from tensorflow-neuron's source and tested against its call signatures and its rules; not
-yet run with neuron-cc, nor on an Inf1 instance.
+The program's graph is imported into the same TensorFlow 1 graph as for the other targets, so all
+are saved, loaded and verified alike; tf-neuron-auto-multicore of tensorflow-neuron accepts such
+graphs too. Written from tensorflow-neuron's source and tested against its call signatures and its
+rules; not yet run with neuron-cc, nor on an Inf1 instance.
 """
 
 import contextlib
@@ -52,8 +52,8 @@ CONVOLUTIONS = frozenset(("Conv2D", "DepthwiseConv2dNative"))
 
 
 class Compiled(NamedTuple):
-    body: Body  # stands in the place of `graph.body`
-    operations: int  # of the network, that went into the program
+    body: Body  # replaces `graph.body`
+    operations: int  # number of the network's operations in the program
 
 
 def compile_body(
@@ -61,9 +61,9 @@ def compile_body(
 ) -> Compiled:
     """Compile the network for NeuronCores.
 
-    `precision`: float16 or bfloat16, of the whole program, its input and its heads. float16 rounds
-    eight times finer at the same speed; bfloat16 is for numbers that float16 has no room for.
-    ModelError if there is no compiler, or if the network would not become exactly one program.
+    `precision`: float16 or bfloat16, for the whole program, its input and its heads. float16 is
+    eight times more precise at the same speed; bfloat16 is for values beyond float16's range.
+    Raises ModelError if the compiler is missing or the network would not become one program.
     """
     neuron = _compiler()
     dtype = tf.as_dtype(precision)
@@ -71,7 +71,7 @@ def compile_body(
     traced = tf.function(
         lambda image: plain_body(network, weights, image),
         input_signature=[tf.TensorSpec(pixels.shape, dtype)],
-        autograph=False,  # in 2.10 it stumbles over match and zip(strict=True)
+        autograph=False,  # 2.10 does not support match and zip(strict=True)
     ).get_concrete_function()
     _refuse_foreign(neuron, traced, pixels)
     with _flags("--dynamic-batch-size"):
@@ -84,25 +84,25 @@ def compile_body(
     heads = [(index, shape) for index, (layer, shape) in layers if isinstance(layer, Yolo)]
 
     def body(_: Network, __: Sequence[ConvWeights], image: Tensor, ___: str) -> list[Tensor]:
-        """float32 pixels -> float32 heads, as `graph.body`; the casts are on the host's side."""
+        """float32 pixels -> float32 heads, as `graph.body`; the casts run on the host."""
         with tf.name_scope("body"):
             raw = tf.import_graph_def(
                 graph_def, {source: tf.cast(image, dtype, "input")}, results, name="neuron"
             )
-            found = []
+            outputs = []
             for (index, shape), head in zip(heads, raw, strict=True):
                 head.set_shape([None, *shape])
                 with tf.name_scope(f"yolo_{index}"):
-                    found.append(tf.identity(tf.cast(head, tf.float32), "head"))
-            return found
+                    outputs.append(tf.identity(tf.cast(head, tf.float32), "head"))
+            return outputs
 
     return Compiled(body, operations)
 
 
 def plain_body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> list[Tensor]:
-    """`graph.body` without what a CPU needs to be fast, and with heads in the dtype of the image.
+    """`graph.body` without its CPU optimizations, with heads in the dtype of the image.
 
-    image: float16 or bfloat16 [N, height, width, 3], which is what is calculated in, too.
+    image: float16 or bfloat16 [N, height, width, 3]; the network is computed in this dtype.
     """
     unused = iter(weights)
 
@@ -114,9 +114,9 @@ def plain_body(network: Network, weights: Sequence[ConvWeights], image: Tensor) 
 
 
 def chip_share(version: Path) -> tuple[int, int]:
-    """Of an artefact's operations, how many are in its program, and how many there are in all.
+    """Number of operations in an artefact's program, and in the whole artefact.
 
-    What does no work, such as a constant, is not counted. The post came to 79 % for YOLOv4.
+    Operations that do no work, such as constants, are not counted. The post: 79 % for YOLOv4.
     """
     about = json.loads((version / "assets.extra" / "model.json").read_text(encoding="utf-8"))
     chip = int(about["chip_operations"])
@@ -129,7 +129,7 @@ def chip_share(version: Path) -> tuple[int, int]:
         node = unseen.pop()
         if node.op not in NO_WORK:
             host += 1
-            for attribute in node.attr.values():  # what a loop repeats lies in functions
+            for attribute in node.attr.values():  # loop bodies are functions
                 called = functions.pop(attribute.func.name, None)
                 unseen += called.node_def if called else []
     return chip, chip + host
@@ -140,10 +140,11 @@ def _compiler() -> Any:
         neuron = importlib.import_module("tensorflow.neuron")
     except ImportError as error:
         raise ModelError(
-            f"target inf1 needs {PACKAGE}, which is for Python 3.10 on x86-64 Linux and is not in "
-            f"this Python {platform.python_version()} with TensorFlow {tf.__version__}; {ELSEWHERE}"
+            f"target inf1 needs {PACKAGE}, for Python 3.10 on x86-64 Linux, which is not installed "
+            f"in this Python {platform.python_version()} with TensorFlow {tf.__version__}; "
+            f"{ELSEWHERE}"
         ) from error
-    # Looked for where tensorflow-neuron does: it would fail with a TypeError.
+    # The same search path as tensorflow-neuron, which would fail with a TypeError.
     places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     if not shutil.which("neuron-cc", path=places):
         raise ModelError(f"neuron-cc is not installed: pip install {PACKAGE}; {ELSEWHERE}")
@@ -151,33 +152,33 @@ def _compiler() -> Any:
 
 
 def _refuse_foreign(neuron: Any, traced: Any, pixels: Tensor) -> None:
-    """ModelError, before minutes of compiling, where an operation is not for NeuronCores."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it returns
+    """Raise ModelError before minutes of compiling if NeuronCores do not support an operation."""
+    with contextlib.redirect_stdout(io.StringIO()):  # it also prints its result
         foreign = set(neuron.analyze_model(traced, pixels)["unsupported_operators"])
-    found = [op for op in traced.graph.get_operations() if op.type in foreign]
-    if found:
+    unsupported = [op for op in traced.graph.get_operations() if op.type in foreign]
+    if unsupported:
         raise ModelError(
-            "the network would be split, since NeuronCores do not know these operations of it: "
-            f"{_named(found)}"
+            "the network would be split: NeuronCores do not support these operations: "
+            f"{_named(unsupported)}"
         )
 
 
 def _only_program(operations: Sequence[Any]) -> list[Any]:
-    """What of the traced network is not in its program: padding for the first convolution, at most.
+    """Return the operations outside of the program: at most padding for the first convolution.
 
-    ModelError unless there is exactly one program, compiled and with all convolutions in it.
+    Raises ModelError unless there is exactly one compiled program, with all convolutions in it.
     """
     programs = [op for op in operations if op.type == "NeuronOp" and op.get_attr("executable")]
     left = _working(operations)
     if not programs:
         raise ModelError(
-            "neuron-cc has compiled nothing; what it says is above. A large network needs much "
-            "memory: AWS names a c5.4xlarge, which has 32 GB"
+            "neuron-cc has compiled nothing; its output is above. A large network needs much "
+            "memory: AWS recommends a c5.4xlarge, which has 32 GB"
         )
     if len(programs) > 1 or any(op.type in CONVOLUTIONS for op in left):
         raise ModelError(
-            f"the network was split. It is in {len(programs)} programs, of which more than one "
-            f"would all run on one core, and these operations are left to the host: {_named(left)}"
+            f"the network was split into {len(programs)} programs (several programs all run on one "
+            f"core), and these operations remain on the host: {_named(left)}"
         )
     return left
 
@@ -193,7 +194,7 @@ def _named(operations: Sequence[Any]) -> str:
 
 @contextlib.contextmanager
 def _flags(flag: str) -> Iterator[None]:
-    """NEURON_CC_FLAGS as the caller has it and one more, for as long as the block runs."""
+    """Append a flag to NEURON_CC_FLAGS within the block."""
     before = os.environ.get("NEURON_CC_FLAGS")
     os.environ["NEURON_CC_FLAGS"] = f"{before or ''} {flag}".strip()
     try:

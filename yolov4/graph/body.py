@@ -1,8 +1,8 @@
-"""Layers and their arrays -> TensorFlow ops: the body of the network, and nothing else.
+"""The network's body as TensorFlow operations.
 
-Plain ops with constants, in NHWC, so that one code serves TensorFlow 2.10 to 2.20 and a convolution
-with its bias and activation is one kernel after TensorFlow's own rewriting (oneDNN's fusing looks
-for exactly Conv2D -> BiasAdd -> activation with a constant kernel).
+Plain operations with constants, in NHWC, so that the same code works with TensorFlow 2.10 to 2.20
+and TensorFlow fuses a convolution, its bias and its activation into one kernel (oneDNN's fusion
+matches exactly Conv2D -> BiasAdd -> activation with a constant kernel).
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ Tensor: TypeAlias = Any  # tensorflow ships no types
 ACTIVATIONS = {
     "linear": lambda x: x,
     "leaky": lambda x: tf.nn.leaky_relu(x, alpha=0.1),
-    # This very product is what the oneDNN rewriting knows as Mish.
+    # oneDNN's fusion recognizes exactly this product as Mish.
     "mish": lambda x: x * tf.tanh(tf.nn.softplus(x)),
     "swish": lambda x: x * tf.sigmoid(x),
     "logistic": tf.sigmoid,
@@ -44,19 +44,19 @@ def body(
     image: Tensor,
     precision: str = "float32",
 ) -> list[Tensor]:
-    """The network from pixels to heads, all of it under the one name scope `body`.
+    """The network from pixels to heads, under the name scope `body`.
 
     image: float32 [N, height, width, 3], RGB, 0..1, at the network's input size. `precision`: the
-    dtype that is calculated in and that weights are stored in, a name of TensorFlow's.
-    Returns one float32 [N, rows, columns, anchors x (5 + classes)] per [yolo] layer, in order, as
-    it is before [yolo]: no logistic, no boxes.
+    TensorFlow dtype of the computation and of the stored weights.
+    Returns one float32 [N, rows, columns, anchors x (5 + classes)] per [yolo] layer, in order: the
+    input of the [yolo] layer, before logistic and box decoding.
     """
     dtype = tf.as_dtype(precision)
     unused = iter(zip(weights, _before_yolo(network), strict=True))
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
-        # The last convolutions, a hundredth of the work, are float32: what a box's numbers lose by
-        # rounding to bfloat16 moves its sides (on COCO pictures AP fell three times as much).
+        # The last convolutions, 1 % of the work, are float32: rounding a box's values to bfloat16
+        # moves its sides (on COCO pictures, AP fell three times as much).
         numbers, last = next(unused)
         kind = tf.float32 if last else dtype
         numbers = ConvWeights(*(part.astype(kind.as_numpy_dtype) for part in numbers))
@@ -69,7 +69,7 @@ def body(
 
 
 def _before_yolo(network: Network) -> list[bool]:
-    """Of every convolution, whether a [yolo] layer follows it."""
+    """For each convolution: whether a [yolo] layer follows it."""
     pairs = zip(network.layers, (*network.layers[1:], None), strict=True)
     return [isinstance(after, Yolo) for layer, after in pairs if isinstance(layer, Convolutional)]
 
@@ -81,10 +81,10 @@ def walk(
     add: Callable[[Tensor, Tensor], Tensor],
     after_sum: Callable[[str, Tensor], Tensor],
 ) -> list[Tensor]:
-    """Layer by layer from the picture to the heads, with whatever a convolution is made of.
+    """Build the network layer by layer from the picture to the heads, with the given operations.
 
-    `convolve` makes a convolution with its bias or batch norm and its activation, `add` the
-    sum of a shortcut and `after_sum` its activation, by name.
+    `convolve` builds a convolution with its bias or batch norm and its activation, `add` the sum of
+    a shortcut, and `after_sum` the activation of that sum, by name.
     """
     out: list[Tensor] = []
     heads: list[Tensor] = []
@@ -117,10 +117,10 @@ def walk(
 
 
 def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
-    """The input of a convolution and its `padding`, together as Darknet pads: both sides alike.
+    """The input of a convolution and its `padding`, which pads both sides equally, as Darknet does.
 
-    With stride 1 that is what SAME does; with stride 2 SAME would pad the far side only and shift
-    the picture by a pixel.
+    With stride 1 SAME does the same; with stride 2 it would pad the far side only and shift the
+    picture by a pixel.
     """
     if layer.stride == (1, 1) and 2 * layer.padding == layer.size - 1:
         return x, "SAME"
@@ -131,9 +131,9 @@ def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
 
 
 def convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tensor:
-    """A convolution, its bias and its activation, all in the dtype that x and the weights have."""
+    """A convolution, its bias and its activation, in the dtype of x and the weights."""
     x, padding = padded(layer, x)
-    # Conv2D can do groups by itself, but on a CPU only where oneDNN is switched on.
+    # Conv2D supports groups, but on a CPU only if oneDNN is enabled.
     if layer.groups == 1:
         x = tf.nn.conv2d(x, tf.constant(weights.kernel, name="kernel"), layer.stride, padding)
     elif layer.groups == x.shape[3] and layer.stride[0] == layer.stride[1]:
@@ -158,7 +158,7 @@ def _max_pool(layer: MaxPool, before: Shape, after: Shape, x: Tensor) -> Tensor:
         far = max(0, (windows - 1) * stride + layer.size - near - length)
         padding.append([near, far])
         same.append(windows == -(-length // stride) and near == (near + far) // 2)
-    # Where SAME pads as Darknet does it saves a copy. Otherwise the padding must never win.
+    # If SAME pads as Darknet does, it saves a copy. Otherwise pad with the lowest value.
     if all(same):
         return tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")
     x = tf.pad(x, [*padding, [0, 0]], constant_values=x.dtype.min)
@@ -166,9 +166,9 @@ def _max_pool(layer: MaxPool, before: Shape, after: Shape, x: Tensor) -> Tensor:
 
 
 def _sum_bf16(x: Tensor, y: Tensor) -> Tensor:
-    # TensorFlow adds bfloat16 without the CPU's instructions for it, in twice the time that oneDNN
-    # takes to multiply by one and add (measured at 304 x 304 x 64). The bias must be there for
-    # TensorFlow to make one kernel of it, and not be zero, or it would be left out.
+    # TensorFlow's bfloat16 addition does not use the CPU's instructions for it and takes twice as
+    # long as oneDNN's multiplication by one with addition (measured at 304 x 304 x 64). TensorFlow
+    # fuses the kernel only with a bias, and would remove a bias of zero.
     dtype = x.dtype.as_numpy_dtype
     one = np.eye(x.shape[3], dtype=np.float32)[np.newaxis, np.newaxis].astype(dtype)
     nothing = tf.constant(np.full(x.shape[3], 1e-30, dtype))
@@ -176,13 +176,13 @@ def _sum_bf16(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _after_sum(activation: str, x: Tensor) -> Tensor:
-    # TensorFlow makes one oneDNN kernel of Conv2D -> BiasAdd -> AddV2 -> activation. For LeakyRelu
-    # it forgets our slope and takes 0.2 (seen in 2.10.1 and 2.20.0), and Mish it has not got (an
-    # error in 2.20.0). Written in other words, the two are not recognised.
+    # TensorFlow fuses Conv2D -> BiasAdd -> AddV2 -> activation into one oneDNN kernel. For
+    # LeakyRelu it ignores our slope and uses 0.2 (seen in 2.10.1 and 2.20.0), and it does not
+    # support Mish (an error in 2.20.0). Written differently, the two are not matched.
     if activation == "leaky":
         return tf.nn.relu(x) - 0.1 * tf.nn.relu(-x)
     if activation == "mish":
-        # From 20 on the quotient is 1 in float32; float16, 1 from 5 on, has no room for exp(12).
+        # The quotient is 1 above 20 in float32, and above 5 in float16, in which exp(12) overflows.
         enough = 5.0 if x.dtype == tf.float16 else 20.0
         power = tf.exp(tf.minimum(x, enough))
         product = power * (power + 2.0)
@@ -199,7 +199,7 @@ def _channels(wanted: int, x: Tensor) -> Tensor:
 
 def _upsample(stride: int, before: Shape, x: Tensor) -> Tensor:
     # Nearest neighbour by Reshape and Tile: as fast on a CPU as ResizeNearestNeighbor (measured at
-    # 13, 19 and 38 pixels, batch 1 and 8), which Inferentia's compiler does not take.
+    # 13, 19 and 38 pixels, batch 1 and 8), which Inferentia's compiler does not support.
     height, width, channels = before
     x = tf.reshape(x, [-1, height, 1, width, 1, channels])
     x = tf.tile(x, [1, 1, stride, 1, stride, 1])

@@ -1,7 +1,7 @@
-"""Heads -> detections: what the numbers mean, and which of the boxes survive.
+"""From heads to detections: box decoding and NMS.
 
-No policy: everything above a floor far below any threshold a caller would choose. For greedy NMS,
-thresholding afterwards gives the same boxes as thresholding before.
+The score floor is far below any threshold a caller would choose. With greedy NMS, applying the
+caller's threshold afterwards gives the same boxes as applying it before.
 """
 
 import math
@@ -21,7 +21,7 @@ MAX_DETECTIONS = 100  # per picture, over all classes
 
 
 class Detections(NamedTuple):
-    """Rows by falling score; rows from `count` on are zeros."""
+    """Rows by descending score; rows from `count` on are zeros."""
 
     boxes_xyxy: Tensor  # float32 [N, MAX_DETECTIONS, 4], pixels of the picture
     scores: Tensor  # float32 [N, MAX_DETECTIONS]
@@ -32,10 +32,10 @@ class Detections(NamedTuple):
 def decode(
     network: Network, yolo: Yolo, grid: tuple[int, int], raw: Tensor, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Boxes and scores of some rows of one head, a row being one anchor of one cell.
+    """Decode rows of one head into boxes and scores; a row is one anchor of one cell.
 
-    grid: the head's rows and columns. raw: float32 [K, 5 + classes], before any logistic. index:
-    int64 [K], which rows these are: (row x columns + column) x anchors + anchor.
+    grid: the head's rows and columns. raw: float32 [K, 5 + classes], before the logistic. index:
+    int64 [K], positions of these rows: (row x columns + column) x anchors + anchor.
     Returns boxes_xyxy float32 [K, 4] as fractions of the input's width and height, not clipped, and
     scores float32 [K, classes].
     Source: Darknet's src/yolo_layer.c, forward_yolo_layer and get_yolo_box.
@@ -46,12 +46,12 @@ def decode(
     anchors = np.array(yolo.anchors, np.float32) / (network.width, network.height)
     wh_anchor = tf.gather(anchors.astype(np.float32), anchor)
     if yolo.new_coords:
-        # Here the convolution before [yolo] has activation=logistic: nothing is left to squash.
+        # The convolution before [yolo] already has activation=logistic.
         wh = tf.square(2.0 * wh) * wh_anchor
     else:
         xy, objectness, class_scores = map(tf.sigmoid, (xy, objectness, class_scores))
         wh = tf.exp(wh) * wh_anchor
-    # scale_x_y lets a centre reach the border of its cell, where a logistic never quite gets.
+    # scale_x_y lets a centre reach the border of its cell, which a logistic only approaches.
     xy = xy * yolo.scale_x_y - 0.5 * (yolo.scale_x_y - 1.0)
     corner = tf.cast(tf.stack([cell % columns, cell // columns], axis=1), tf.float32)
     centre = (xy + corner) / np.array([columns, rows], np.float32)
@@ -70,8 +70,8 @@ def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Dete
         tf.TensorSpec([MAX_DETECTIONS], tf.int32),
         tf.TensorSpec([], tf.int32),
     )
-    found: Detections = tf.map_fn(
-        # What autograph of TensorFlow 2.10 would make of it knows no zip(strict=True).
+    result: Detections = tf.map_fn(
+        # Autograph in TensorFlow 2.10 does not support zip(strict=True).
         tf.autograph.experimental.do_not_convert(
             lambda i: _picture(network, [head[i] for head in heads], sizes[i])
         ),
@@ -79,7 +79,7 @@ def detections(network: Network, heads: Sequence[Tensor], sizes: Tensor) -> Dete
         fn_output_signature=signature,
         parallel_iterations=32,
     )
-    return found
+    return result
 
 
 def _picture(network: Network, heads: Sequence[Tensor], size: Tensor) -> Detections:
@@ -88,36 +88,36 @@ def _picture(network: Network, heads: Sequence[Tensor], size: Tensor) -> Detecti
     for yolo, head in zip(network.heads, heads, strict=True):
         grid = int(head.shape[0]), int(head.shape[1])
         flat = tf.reshape(head, [-1, 5 + yolo.classes])
-        # No class scores more than its box's objectness, and of all boxes few have any: only those
-        # are decoded, and only their classes looked at.
+        # A class score is at most its box's objectness, which is low for nearly all boxes: only
+        # boxes at or above the floor are decoded.
         index = tf.where(flat[:, 4] >= _least_objectness(yolo))[:, 0]
         raw = tf.gather(flat, index)
         for parts, part in zip(
             (boxes, scores), decode(network, yolo, grid, raw, index), strict=True
         ):
             parts.append(part)
-    # NMS in fractions of the input: stretching an axis changes no IoU. Which corner comes first on
-    # which axis is all the same to it as well, so x before y may stay.
-    kept = tf.image.combined_non_max_suppression(
+    # NMS in fractions of the input: stretching an axis does not change the IoU. Nor does the order
+    # of the axes, so x may come before y.
+    selected = tf.image.combined_non_max_suppression(
         tf.concat(boxes, axis=0)[tf.newaxis, :, tf.newaxis],
         tf.concat(scores, axis=0)[tf.newaxis],
         max_output_size_per_class=MAX_DETECTIONS,
         max_total_size=MAX_DETECTIONS,
         iou_threshold=IOU_THRESHOLD,
-        # The op keeps what is above its threshold, we what is at it too.
+        # The operation keeps scores above its threshold; here the floor itself is kept too.
         score_threshold=float(np.nextafter(np.float32(SCORE_FLOOR), np.float32(0))),
         clip_boxes=False,
     )
     height, width = tf.unstack(tf.cast(size, tf.float32))
     return Detections(
-        kept.nmsed_boxes[0] * tf.stack([width, height, width, height]),
-        kept.nmsed_scores[0],
-        tf.cast(kept.nmsed_classes[0], tf.int32),
-        kept.valid_detections[0],
+        selected.nmsed_boxes[0] * tf.stack([width, height, width, height]),
+        selected.nmsed_scores[0],
+        tf.cast(selected.nmsed_classes[0], tf.int32),
+        selected.valid_detections[0],
     )
 
 
 def _least_objectness(yolo: Yolo) -> float:
-    """A little below the raw objectness at which a score can reach the floor."""
+    """Slightly below the lowest raw objectness with which a score can reach the floor."""
     least = 0.999 * SCORE_FLOOR
     return least if yolo.new_coords else math.log(least / (1.0 - least))

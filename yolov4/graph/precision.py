@@ -1,17 +1,17 @@
-"""The number formats there are, and which of them a CPU is fastest in."""
+"""Number formats, and the fastest one for this CPU."""
 
 from pathlib import Path
 
-# On the command line -> TensorFlow's dtype.
+# Command-line name -> TensorFlow dtype.
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-# Linux' names for instructions that multiply bfloat16. Without them it is emulated, far slower than
-# float32.
+# Linux's names of the CPU features that multiply bfloat16. Without them, bfloat16 is emulated and
+# far slower than float32.
 BF16_FLAGS = frozenset(("amx_bf16", "avx512_bf16"))
 
 
 def cpu_precision(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """bf16 where this machine's CPU multiplies in it, else, or where that cannot be told, f32."""
+    """Return bf16 if this machine's CPU supports it, otherwise (or if that is unknown) f32."""
     if not cpuinfo.exists():
         return "f32"
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

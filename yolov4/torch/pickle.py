@@ -1,7 +1,7 @@
-"""PyTorch's files without PyTorch, which would cost gigabytes to install.
+"""Reads PyTorch's files without PyTorch, which would take gigabytes to install.
 
-A checkpoint is a pickle, and a pickle may call anything: here it may make containers and tensors.
-Source of the format: PyTorch's torch/serialization.py, of 1.6 and later and of before.
+A checkpoint is a pickle, and a pickle may call any function: here it can only create containers and
+tensors. Format: PyTorch's torch/serialization.py, for both 1.6 and later and older versions.
 """
 
 import io
@@ -20,9 +20,9 @@ Tensor: TypeAlias = npt.NDArray[Any]
 
 
 def read_pickle(path: Path) -> Any:
-    """What torch.save wrote: containers, numbers and words, and its tensors as numpy arrays.
+    """Return what torch.save wrote: containers, numbers, strings, and tensors as numpy arrays.
 
-    ModelError for a file that is none, is damaged, or holds anything else.
+    Raises ModelError if the file is not a checkpoint, is damaged, or contains anything else.
     """
     try:
         with path.open("rb") as file:
@@ -31,14 +31,14 @@ def read_pickle(path: Path) -> Any:
         raise ModelError(f"{path} {error}") from None
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # what a damaged pickle or zip may raise has no end
+    except Exception as error:  # damaged pickles and zips may raise any exception
         raise ModelError(
-            f"{path} is no PyTorch checkpoint, or is damaged: {type(error).__name__}, {error}"
+            f"{path} is not a PyTorch checkpoint, or is damaged: {type(error).__name__}, {error}"
         ) from error
 
 
 def _read_zip(file: io.BufferedReader) -> Any:
-    """From PyTorch 1.6 on: a pickle, and every storage in an entry of its own."""
+    """PyTorch 1.6 and later: a zip file with a pickle and one entry per storage."""
     with zipfile.ZipFile(file) as archive:
         (entry,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         unpickler = _Unpickler(archive.open(entry))
@@ -52,21 +52,21 @@ def _read_stream(file: io.BufferedReader) -> Any:
     """Before 1.6: magic number, version, system, content and keys as pickles; then the storages."""
     magic, _version, _system = (_Unpickler(file).load() for _ in range(3))
     if magic != 0x1950A86A20F9469CFC6C:
-        raise ValueError("its magic number is another")
+        raise ValueError("unknown magic number")
     unpickler = _Unpickler(file)
     content = unpickler.load()
     keys = _Unpickler(file).load()
     if set(keys) != set(unpickler.storages):
-        raise ValueError("its storages are not those its tensors lie in")
+        raise ValueError("storages do not match the tensors")
     for key in keys:
-        file.read(8)  # how many elements, once more
+        file.read(8)  # the number of elements, again
         _fill(unpickler.storages[key], file.read(unpickler.storages[key].nbytes))
     return content
 
 
 def _fill(storage: Tensor, raw: bytes) -> None:
     if len(raw) != storage.nbytes:
-        raise ValueError(f"{storage.nbytes:,} bytes of a storage expected, {len(raw):,} found")
+        raise ValueError(f"a storage has {len(raw):,} bytes instead of {storage.nbytes:,}")
     storage[:] = np.frombuffer(raw, storage.dtype)
 
 
@@ -75,7 +75,7 @@ DTYPES |= {"LongStorage": "<i8", "IntStorage": "<i4", "ByteStorage": "u1", "Bool
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes containers, numbers, words and tensors. All else a pickle could call is refused."""
+    """Creates containers, numbers, strings and tensors; refuses all else."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)
@@ -89,19 +89,19 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in DTYPES:
             return name
         raise ModelError(
-            f"holds a {module}.{name}, but only plain tensors are read, because anything else may "
+            f"contains {module}.{name}, but only plain tensors are read, because anything else may "
             "run code. Save model.float().state_dict()"
         )
 
     def persistent_load(self, reference: Any) -> Tensor:
         _, kind, key, _, count, *_ = reference
-        # Filled when the whole pickle has been read, as in a stream the numbers come after it.
+        # Filled after the whole pickle has been read: in a stream, the values come after it.
         return self.storages.setdefault(key, np.zeros(count, DTYPES[kind]))
 
 
 def _tensor(
     storage: Tensor, offset: int, size: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> Tensor:
-    # PyTorch counts elements, numpy bytes; numpy sees to it that none lies outside of the storage.
+    # PyTorch counts elements, numpy bytes; numpy checks that the tensor stays within the storage.
     item = storage.itemsize
     return np.ndarray(size, storage.dtype, storage, offset * item, [item * n for n in strides])

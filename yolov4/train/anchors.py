@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 def find_anchors(
     data: Dataset, count: int, width: int, height: int, seed: int = 0
 ) -> tuple[tuple[float, float], ...]:
-    """`count` sizes in input pixels, rising by area, that boxes centred on them overlap best."""
+    """Return `count` box sizes in input pixels with the best overlap, by ascending area."""
     boxes = np.concatenate(data.boxes)
     sides = boxes[:, 2:] - boxes[:, :2]
     sizes: Floats = (sides * (width, height)).astype(np.float64)
@@ -20,7 +20,7 @@ def find_anchors(
     if len(sizes) < count:
         raise ModelError(f"{count} anchors cannot be found from {len(sizes)} boxes")
     rng = np.random.default_rng(seed)
-    # Starting at even steps of area leaves no cluster empty for long.
+    # Starting from evenly spaced areas avoids empty clusters.
     ranked = sizes[np.argsort(sizes.prod(axis=1))]
     anchors: Floats = ranked[((np.arange(count) + 0.5) * len(ranked) / count).astype(int)]
     for _ in range(300):

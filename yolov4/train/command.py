@@ -1,4 +1,4 @@
-"""The command line: `train` for anybody's pictures, `train-demo` for the bundled model."""
+"""The command line: `train` for your own pictures, `train-demo` for the bundled model."""
 
 import argparse
 import os
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from yolov4.train.data import Dataset
     from yolov4.train.loop import Plan
 
-# The bundled model. Fewer residual blocks than YOLOv4's 1, 2, 8, 8 and 4 learn as much in a step
-# and take a sixth less time for it. The scenes are of seeds 0, 1, ...
+# The bundled model. With fewer residual blocks than YOLOv4's 1, 2, 8, 8 and 4, a step learns as
+# much in a sixth less time. The scenes have the seeds 0, 1, ...
 DEMO_SIZE = 224
-DEMO_SERVED_SIZE = (
-    288  # shapes seem larger than in training, as its crops made them (FixRes' effect)
-)
-DEMO_WIDTH_MULTIPLIER = 0.117  # 2.8 MB of numbers
+# Larger than in training, where crops enlarge the shapes (Touvron et al., FixRes).
+DEMO_SERVED_SIZE = 288
+DEMO_WIDTH_MULTIPLIER = 0.117  # 2.8 MB of weights
 DEMO_BLOCKS = (1, 1, 2, 2, 1)
 DEMO_SCENES = 8000
 DEMO_STEPS = 14_500
@@ -147,8 +146,8 @@ def _train_demo(options: argparse.Namespace) -> None:
 
     if min(options.steps, options.scenes) < 1:
         raise ModelError("--steps and --scenes must be at least 1")
-    # So narrow a network keeps one core busy, not two: half of each batch on either is half as fast
-    # again as one batch on both.
+    # So narrow a network uses only one core: half of each batch on each core is 1.5 times as fast
+    # as one batch on both.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(DEMO_TOWERS)
     scenes = options.out / "scenes"

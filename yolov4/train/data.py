@@ -1,8 +1,7 @@
 """Pictures and their boxes, from COCO's format to augmented batches.
 
-The pictures are stretched once, by the very preprocessing that serves them, and kept in memory.
-A batch follows from the seed and the step alone, so training goes on after an interruption with the
-batches it would have had.
+The pictures are stretched once, by the preprocessing of the served model, and held in memory. A
+batch depends only on the seed and the step, so resumed training sees the same batches.
 """
 
 import json
@@ -22,8 +21,8 @@ Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 MOST_OBJECTS = 40  # per augmented picture; more are dropped
-KEPT = 0.4  # of a box's area must be left after cropping for it to count
-CORNER = 0.05  # of its sides: an object seen no further than that is left cut
+KEPT = 0.4  # minimum share of a box's area that remains after cropping
+CORNER = 0.05  # share of its sides: objects of which less is visible may be cut
 
 
 @dataclass
@@ -35,13 +34,13 @@ class Dataset:
 
 
 class Batch(NamedTuple):
-    """What the training step needs to cut a batch out of pictures, and what is then to be seen."""
+    """Pictures and windows from which the training step crops a batch, and the batch's objects."""
 
     pixels: npt.NDArray[np.uint8]  # [P, height, width, 3]
     windows: Floats  # [P, 4] y1, x1, y2, x2, fractions; x2 < x1 mirrors
-    gains: Floats  # [N, 1, 1, 3] by which colours are multiplied
+    gains: Floats  # [N, 1, 1, 3] factors of the colours
     boxes: Floats  # [N, MOST_OBJECTS, 4] cxcywh, fractions
-    classes: npt.NDArray[np.int32]  # [N, MOST_OBJECTS], -1 where there is none
+    classes: npt.NDArray[np.int32]  # [N, MOST_OBJECTS], -1 for padding
 
 
 def read_coco(
@@ -53,8 +52,8 @@ def read_coco(
 ) -> Dataset:
     """Pictures with annotations in COCO's format, stretched to width x height pixels.
 
-    Classes are the categories in the order of their ids, or those of them named in `only`. Crowds
-    are passed over. ModelError for what is missing or makes no sense.
+    Classes are the categories by ascending id, limited to `only` if it is not empty. Crowd
+    annotations are excluded. Raises ModelError for missing or invalid files.
     """
     try:
         about = json.loads(annotations.read_text(encoding="utf-8"))
@@ -75,7 +74,7 @@ def read_coco(
         categories = [category for category in categories if category["name"] in only]
     index = {category["id"]: i for i, category in enumerate(categories)}
     if not pictures or not index:
-        raise ModelError(f"{annotations} holds no pictures or no categories")
+        raise ModelError(f"{annotations} contains no pictures or no categories")
 
     stretch = tf.function(
         lambda data: tf.cast(tf.round(preprocess(data[None], width, height)[0][0] * 255), tf.uint8),
@@ -98,12 +97,12 @@ def read_coco(
         boxes.append(np.clip(xyxy / sides, 0, 1).astype(np.float32))
         classes.append(np.array([index[thing["category_id"]] for thing in mine], np.int32))
     if not sum(map(len, boxes)):
-        raise ModelError(f"{annotations} annotates no object of {len(index)} categories")
+        raise ModelError(f"{annotations} contains no objects of the {len(index)} categories")
     return Dataset(pixels, boxes, classes, [category["name"] for category in categories])
 
 
 def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment: bool) -> Batch:
-    """The batch of this step: `size` pictures, of which the first `mosaics` are made of four."""
+    """The batch of this step: `size` pictures, the first `mosaics` composed of four each."""
     rng = np.random.default_rng([seed, step])
     chosen = rng.integers(len(data.pixels), size=4 * mosaics + size - mosaics)
     windows = np.stack(
@@ -117,26 +116,26 @@ def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment:
     for i in range(size):
         mosaic = i < mosaics
         tiles = range(4 * i, 4 * i + 4) if mosaic else [3 * mosaics + i]
-        found = []
+        objects = []
         for place, tile in enumerate(tiles):
             number = chosen[tile]
             seen, left = _through(windows[tile], data.boxes[number])
             if mosaic:
                 seen = (seen + np.tile([place % 2, place // 2], 2)) / 2
-            found.append((seen[left], data.classes[number][left]))
-        xyxy = np.concatenate([boxes for boxes, _ in found])[:MOST_OBJECTS]
+            objects.append((seen[left], data.classes[number][left]))
+        xyxy = np.concatenate([boxes for boxes, _ in objects])[:MOST_OBJECTS]
         boxes[i, : len(xyxy), :2] = (xyxy[:, :2] + xyxy[:, 2:]) / 2
         boxes[i, : len(xyxy), 2:] = xyxy[:, 2:] - xyxy[:, :2]
-        classes[i, : len(xyxy)] = np.concatenate([c for _, c in found])[:MOST_OBJECTS]
+        classes[i, : len(xyxy)] = np.concatenate([c for _, c in objects])[:MOST_OBJECTS]
     gains = rng.uniform(0.8, 1.2, (size, 1, 1, 3)) if augment else np.ones((size, 1, 1, 3))
     return Batch(data.pixels[chosen], windows, gains.astype(np.float32), boxes, classes)
 
 
 def _window(rng: Rng, boxes: Floats, tile: bool, augment: bool) -> Floats:
-    """Which part of a picture is seen, and whether mirrored.
+    """Choose a random part of a picture, possibly mirrored.
 
-    It cuts no object of which it shows more than a corner: what is left of a box is not the box of
-    what is left.
+    Objects of which more than a corner is visible are not cut, because the rest of a box is not the
+    box of the visible rest.
     """
     if not augment:
         return np.array([0, 0, 1, 1], np.float32)
@@ -159,15 +158,15 @@ def _window(rng: Rng, boxes: Floats, tile: bool, augment: bool) -> Floats:
 
 
 def _through(window: Floats, boxes: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Boxes xyxy as fractions of the window, clipped to it, and which of them are left."""
+    """Boxes xyxy as fractions of the window, clipped to it, and which of them still count."""
     top, left, bottom, right = window
     origin, sides = np.array([left, top]), np.array([right - left, bottom - top])
     corners = (boxes.reshape(-1, 2, 2) - origin) / sides
     corners = np.sort(corners, axis=1)
     clipped = np.clip(corners, 0, 1)
     area = np.prod(corners[:, 1] - corners[:, 0], axis=1)
-    kept = np.prod(clipped[:, 1] - clipped[:, 0], axis=1)
-    return clipped.reshape(-1, 4).astype(np.float32), (kept > KEPT * area) & (kept > 1e-5)
+    visible = np.prod(clipped[:, 1] - clipped[:, 0], axis=1)
+    return clipped.reshape(-1, 4).astype(np.float32), (visible > KEPT * area) & (visible > 1e-5)
 
 
 def cut(batch: Batch, mosaics: int, width: int, height: int) -> Any:
@@ -175,7 +174,7 @@ def cut(batch: Batch, mosaics: int, width: int, height: int) -> Any:
     pixels = tf.cast(batch.pixels, tf.float32)
 
     def crop(part: slice, rows: int, columns: int) -> Any:
-        # The op reads its windows from pixel centre to pixel centre, ours go from edge to edge.
+        # The operation's windows reach from pixel centre to pixel centre, ours from edge to edge.
         first, last = tf.split(batch.windows[part], 2, axis=1)
         half = 0.5 / np.array([rows, columns], np.float32) * (last - first)
         source = np.array(pixels.shape[1:3], np.float32)

@@ -1,8 +1,8 @@
-"""The network with numbers that can be learnt: what `graph` builds from constants, trainable.
+"""The trainable network: `graph.body` with variable weights.
 
-All the numbers of a network are one vector, in the order of Darknet's `.weights` (for each
-convolution beta, gamma, mean, variance and kernel, or bias and kernel). So the optimizer is a few
-operations on vectors, a checkpoint is a few arrays, and the file to write is the vector itself.
+All weights of a network are one vector, in the order of Darknet's `.weights` (for each convolution
+beta, gamma, mean, variance and kernel, or bias and kernel). So the optimizer is a few operations on
+vectors, a checkpoint is a few arrays, and the vector is written to the file as it is.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -14,20 +14,20 @@ from yolov4.graph.body import ACTIVATIONS, Tensor, padded, walk
 from yolov4.network.layers import Convolutional, Network, Shortcut, Yolo
 from yolov4.network.weights import BATCH_NORM_EPSILON, Array, ConvShape, conv_shapes
 
-NOISE = 0.1  # of a fresh kernel, beside its orthogonal centre
+NOISE = 0.1  # of an initial kernel, relative to its orthogonal centre
 
 Mask: TypeAlias = Any  # bool or float32 numpy array over the vector
 
 
 class Parts(NamedTuple):
-    """Which numbers of the vector are what: boolean arrays of its length."""
+    """Boolean arrays of the vector's length that select some of its values."""
 
     kernel: Mask
-    statistic: Mask  # running mean and variance: measured, not learnt
+    statistic: Mask  # running mean and variance: measured, not trained
 
 
 def parts(network: Network) -> Parts:
-    """Where in the vector the kernels and the running statistics lie."""
+    """Locate the kernels and the running statistics in the vector."""
     kernel, statistic = [], []
     for shape in conv_shapes(network):
         sizes = sizes_of(shape)
@@ -38,17 +38,16 @@ def parts(network: Network) -> Parts:
 
 
 def initial(network: Network, seed: int) -> Array:
-    """Numbers to start from, such that a deep, narrow network passes on what it sees.
+    """Initial weights with which signals pass through a deep, narrow network.
 
-    From He's normal kernels, two hundredths of a difference in colour come out of a hundred narrow
-    layers as large as any difference, and no class was learnt in 4,000 pictures. So a kernel is
-    orthogonal at its centre (Xiao et al., "Dynamical Isometry", arXiv:1806.05393) with a little of
-    He's noise, every batch norm moves its output to where the activation is nearly straight, and a
-    residual branch starts at nothing (Goyal et al., arXiv:1706.02677, section 5.1). The heads
-    expect few objects.
+    With He's normal kernels, a hundred narrow layers amplify a small difference in colour (2 %) as
+    much as a large one, and no class was learned from 4,000 pictures. So kernels are orthogonal at
+    their centre (Xiao et al., "Dynamical Isometry", arXiv:1806.05393) plus a little of He's noise,
+    batch norms shift their output to where the activation is nearly linear, and residual branches
+    start at zero (Goyal et al., arXiv:1706.02677, section 5.1). The heads expect few objects.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    pieces = []
     for shape in conv_shapes(network):
         height, width, channels, filters = shape.kernel
         he = (2 / (height * width * channels)) ** 0.5
@@ -56,35 +55,35 @@ def initial(network: Network, seed: int) -> Array:
         if shape.batch_normalize:
             residual = bool(layer) and isinstance(layer[0], Shortcut)
             beta, gamma = (0.0, 0.0) if residual else (2.0, 0.5)
-            found += [np.full(filters, beta), np.full(filters, gamma)]
-            found += [np.zeros(filters), np.ones(filters)]
+            pieces += [np.full(filters, beta), np.full(filters, gamma)]
+            pieces += [np.zeros(filters), np.ones(filters)]
             kernel = rng.normal(0.0, he, (filters, channels, height, width))
-            if shape.layer > 0:  # the first one may look for edges at once
+            if shape.layer > 0:  # the first layer may detect edges from the start
                 square = np.linalg.qr(rng.normal(size=[max(filters, channels)] * 2))[0]
                 kernel *= NOISE
                 kernel[:, :, height // 2, width // 2] += square[:filters, :channels]
         else:
             bias = np.zeros(filters)
             if layer and isinstance(layer[0], Yolo):
-                # Nearly all boxes hold nothing (Lin et al., "Focal loss", section 4.1).
+                # Nearly all boxes are empty (Lin et al., "Focal loss", section 4.1).
                 bias.reshape(len(layer[0].anchors), -1)[:, 4] = -5.0
                 bias.reshape(len(layer[0].anchors), -1)[:, 5:] = -2.0
-            found.append(bias)
+            pieces.append(bias)
             kernel = rng.normal(0.0, 0.01, channels * filters * height * width)
-        found.append(kernel.ravel())
-    return np.concatenate(found).astype(np.float32)
+        pieces.append(kernel.ravel())
+    return np.concatenate(pieces).astype(np.float32)
 
 
 def sizes_of(shape: ConvShape) -> list[int]:
-    """How many numbers each piece of a convolution has, in the order of the vector."""
+    """Sizes of the pieces of a convolution, in the order of the vector."""
     filters = shape.kernel[3]
     return [filters] * (4 if shape.batch_normalize else 1) + [int(np.prod(shape.kernel))]
 
 
-# Mish by one exponential, value and slope each compiled to one loop: operation by operation, memory
-# traffic for it took longer than all convolutions (measured on a CPU, 8 to 104 channels).
+# Mish with one exponential, its value and gradient each compiled to one loop: as separate
+# operations it took longer than all convolutions (memory traffic; on a CPU, 8 to 104 channels).
 def _mish_value(x: Tensor) -> Tensor:
-    e = tf.exp(tf.minimum(x, 15.0))  # beyond, the ratio is 1 in float32
+    e = tf.exp(tf.minimum(x, 15.0))  # the ratio is 1 in float32 above it
     n = e * (e + 2.0)
     return x * (n / (n + 2.0))
 
@@ -117,8 +116,8 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
     """The network from pixels to heads, normalizing by the batch's own mean and variance.
 
     vector: float32 [count_floats(network)]. image: float32 [N, height, width, 3], RGB, 0..1.
-    Returns the heads as `graph.body` does, and a vector like the first which holds this batch's
-    mean and variance where `parts` says statistic, and zeros elsewhere.
+    Returns the heads as `graph.body` does, and a vector of the same length with this batch's mean
+    and variance at the positions `parts(network).statistic`, and zeros elsewhere.
     """
     convs = iter(conv_shapes(network))
     pieces = iter(tf.split(vector, [n for conv in conv_shapes(network) for n in sizes_of(conv)]))
@@ -148,8 +147,8 @@ def _convolutional(
     parts = zip(
         tf.split(x, layer.groups, axis=3), tf.split(kernel, layer.groups, axis=3), strict=True
     )
-    found = [tf.nn.conv2d(part, k, layer.stride, padding) for part, k in parts]
-    x = found[0] if layer.groups == 1 else tf.concat(found, axis=3)
+    groups = [tf.nn.conv2d(part, k, layer.stride, padding) for part, k in parts]
+    x = groups[0] if layer.groups == 1 else tf.concat(groups, axis=3)
     if conv.batch_normalize:
         beta, gamma, *_ = small
         x, mean, variance = tf.compat.v1.nn.fused_batch_norm(

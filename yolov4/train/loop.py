@@ -1,8 +1,8 @@
-"""The training itself: steps, their schedule, and checkpoints from which it goes on.
+"""The training loop: steps, learning-rate schedule, and resumable checkpoints.
 
-Cosine schedule after a warm-up, and an exponential moving average of the one vector of `forward`,
-which is what is kept in the end. A checkpoint appears by rename, so that
-whatever ends the process, the last one is whole; the batches follow from seed and step.
+A cosine schedule after a warm-up, and an exponential moving average of the weights, which is the
+result. Checkpoints are replaced atomically, so the last one is intact even if the process is
+killed.
 """
 
 import json
@@ -26,23 +26,23 @@ from yolov4.train.loss import Losses, Truth, losses
 from yolov4.train.optimizer import Optimizer
 
 STATISTICS_MOMENTUM = 0.03
-SMALL = 128  # what a thing looks like is learnt from small pictures in about half of the time
+SMALL = 128  # pixels; appearance is learned from small pictures in about half the time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how fast, on what."""
+    """Hyperparameters; a checkpoint is resumed only with the same ones."""
 
     steps: int
     batch: int = 16
-    towers: int = 1  # the batch in so many parts, side by side, each normalized by itself
-    mosaics: int = 0  # of the batch, pictures made of four
+    towers: int = 1  # parts of the batch that run concurrently, each with its own statistics
+    mosaics: int = 0  # pictures of the batch that are composed of four
     rate: float = 2e-3
     warm_up: int = 100  # steps
-    decay: float = 0.05  # of kernels alone, times the rate
+    decay: float = 0.05  # of kernels only, times the rate
     muon: bool = False  # for kernels, instead of AdamW: see `optimizer`
-    small_steps: int = 0  # so many first steps see pictures of SMALL pixels
-    average: float = 0.998  # of the moving average, from its own warm-up on
+    small_steps: int = 0  # number of first steps with pictures of SMALL pixels
+    average: float = 0.998  # decay of the moving average, after its warm-up
     seed: int = 0
     augment: bool = True
     checkpoint_every: int = 100  # steps
@@ -55,7 +55,7 @@ class Plan:
 
 
 class State:
-    """All that a checkpoint holds."""
+    """The content of a checkpoint."""
 
     def __init__(self, vector: Array, network: Network, plan: Plan) -> None:
         self.step = 0
@@ -76,14 +76,14 @@ class State:
         temporary.replace(path)
 
     def load(self, path: Path, plan: Plan) -> None:
-        with np.load(path) as found:
-            if str(found["plan"]) != json.dumps(asdict(plan)):
-                raise ModelError(f"{path} is of another plan: delete it to start afresh")
-            if found["vector"].shape != self.vector.shape:
-                raise ModelError(f"{path} is of another network: delete it to start afresh")
-            self.step = int(found["step"])
+        with np.load(path) as saved:
+            if str(saved["plan"]) != json.dumps(asdict(plan)):
+                raise ModelError(f"{path} was written with other options: delete it to start over")
+            if saved["vector"].shape != self.vector.shape:
+                raise ModelError(f"{path} was written for another network: delete it to start over")
+            self.step = int(saved["step"])
             for name, variable in self._variables().items():
-                variable.assign(found[name])
+                variable.assign(saved[name])
 
 
 def train(
@@ -94,15 +94,14 @@ def train(
     checkpoint: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Array:
-    """Train from `vector` on and return the averaged one.
+    """Train from `vector` and return the averaged weights.
 
-    With a `checkpoint` that exists it goes on from there; one is written every so many steps and
-    when interrupted.
+    Resumes from `checkpoint` if it exists; writes it at regular intervals and when interrupted.
     """
     state = State(vector, network, plan)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, plan)
-        say(f"going on from step {state.step} of {checkpoint}")
+        say(f"resuming at step {state.step} from {checkpoint}")
     full = _step(network, state, plan)
     small = _step(_resized(network, SMALL), state, plan) if plan.small_steps else full
     begun, first = time.monotonic(), state.step
@@ -113,12 +112,12 @@ def train(
             examples = batch(data, plan.seed, state.step, plan.batch, mosaics, plan.augment)
             rate = tf.constant(plan.learning_rate(state.step), tf.float32)
             step = small if state.step < plan.small_steps else full
-            found = step(examples, rate, tf.constant(state.step))
-            found = Losses(*(float(value) for value in found))
-            if not np.isfinite(found.total):
-                raise ModelError(f"the loss at step {state.step} is no number: lower the rate")
+            values = step(examples, rate, tf.constant(state.step))
+            step_losses = Losses(*(float(value) for value in values))
+            if not np.isfinite(step_losses.total):
+                raise ModelError(f"the loss at step {state.step} is not finite: lower --rate")
             state.step += 1
-            recent = [*recent[-49:], found]
+            recent = [*recent[-49:], step_losses]
             say(_progress(state.step, plan, recent, time.monotonic() - begun, state.step - first))
             if checkpoint and state.step % plan.checkpoint_every == 0:
                 state.save(checkpoint, plan)
@@ -133,7 +132,7 @@ def train(
 
 
 def _resized(network: Network, size: int) -> Network:
-    """The same for square pictures of so many pixels, its anchors drawn smaller along with them."""
+    """The network for square pictures of `size` pixels, with its anchors scaled accordingly."""
     ratio = size / network.width, size / network.height
     layers = [
         replace(layer, anchors=tuple((w * ratio[0], h * ratio[1]) for w, h in layer.anchors))
@@ -145,7 +144,7 @@ def _resized(network: Network, size: int) -> Network:
 
 
 def _step(network: Network, state: State, plan: Plan) -> Callable[..., Losses]:
-    """One step of training as one graph."""
+    """One training step as one graph."""
     statistic = parts(network).statistic
     mosaics = plan.mosaics if plan.augment else 0
 
@@ -168,8 +167,8 @@ def _step(network: Network, state: State, plan: Plan) -> Callable[..., Losses]:
         learnt = state.optimizer.move(state.vector, gradient, rate, count)
         running = state.vector + STATISTICS_MOMENTUM * (measured - state.vector)
         vector = state.vector.assign(tf.where(statistic, running, learnt))
-        keep = tf.minimum(plan.average, (1.0 + count) / (10.0 + count))
-        state.average.assign(keep * state.average + (1.0 - keep) * vector)
+        decay = tf.minimum(plan.average, (1.0 + count) / (10.0 + count))
+        state.average.assign(decay * state.average + (1.0 - decay) * vector)
         return Losses(*(sum(part) / plan.towers for part in zip(*losses_of, strict=True)))
 
     graph: Callable[..., Losses] = tf.function(step, autograph=False)

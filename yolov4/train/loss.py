@@ -1,8 +1,8 @@
-"""Which anchor answers for which object, and how wrong it is.
+"""The loss: assignment of anchors to objects, and the error of boxes, objectness and classes.
 
-Every anchor whose IoU with an object (both centred on one point) passes ASSIGN_IOU answers for it
-in the cell of the object's centre, and the best one in any case (Bochkovskiy et al., YOLOv4,
-section 3.4: several anchors for one truth). Boxes are judged by CIoU (Zheng et al.,
+In the cell of an object's centre, every anchor whose IoU with it (both centred on one point)
+exceeds ASSIGN_IOU is assigned to it, and the best anchor in any case (Bochkovskiy et al., YOLOv4,
+section 3.4: several anchors for one ground truth). Boxes are compared by CIoU (Zheng et al.,
 arXiv:2005.03572).
 """
 
@@ -15,8 +15,8 @@ import tensorflow as tf
 from yolov4.graph.body import Tensor
 from yolov4.network.layers import Network, Yolo
 
-ASSIGN_IOU = 0.4  # Darknet's yolov4.cfg has 0.213; worse fits only cost a narrow network
-IGNORE_IOU = 0.7  # its ignore_thresh: a box as good as this is no mistake, assigned or not
+ASSIGN_IOU = 0.4  # 0.213 in Darknet's yolov4.cfg; looser matches cost a narrow network accuracy
+IGNORE_IOU = 0.7  # Darknet's ignore_thresh: better boxes are not penalized, even if not assigned
 BOX_WEIGHT, CLASS_WEIGHT = 6.0, 2.0
 
 
@@ -24,13 +24,13 @@ class Truth(NamedTuple):
     """The objects of a batch, each picture's padded to the same number."""
 
     boxes: Tensor  # float32 [N, M, 4] cxcywh, fractions of the input
-    classes: Tensor  # int32 [N, M], -1 where there is none
+    classes: Tensor  # int32 [N, M], -1 for padding
 
 
 class Losses(NamedTuple):
-    box: Tensor  # mean of 1 - CIoU over the anchors that answer
-    objectness: Tensor  # cross entropy over all anchors, per anchor that answers
-    classes: Tensor  # cross entropy over all classes, per anchor that answers
+    box: Tensor  # mean of 1 - CIoU over the assigned anchors
+    objectness: Tensor  # cross entropy over all anchors, per assigned anchor
+    classes: Tensor  # cross entropy over all classes, per assigned anchor
 
     @property
     def total(self) -> Tensor:
@@ -49,22 +49,22 @@ def losses(network: Network, heads: list[Tensor], truth: Truth) -> Losses:
         x = tf.reshape(head, [-1, rows, columns, len(yolo.anchors), 5 + yolo.classes])
         decoded = _decode(network, yolo, x)  # [N, rows, columns, A, 4] cxcywh
 
-        # The cell of each object's centre, and there each anchor that answers: [K, 4].
+        # The assigned anchors in the cell of each object's centre: [K, 4].
         at = tf.where(mask)  # [K, 3]: picture, object, anchor
         mine = tf.gather_nd(boxes, at[:, :2])  # [K, 4]
         cell = tf.cast(mine[:, :2] / size * [columns, rows], tf.int64)
         cell = tf.clip_by_value(cell, 0, [columns - 1, rows - 1])
         where = tf.stack([at[:, 0], cell[:, 1], cell[:, 0], at[:, 2]], axis=1)
 
-        found = tf.gather_nd(decoded, where)
-        ciou, iou = _ciou(found, mine)
+        predicted = tf.gather_nd(decoded, where)
+        ciou, iou = _ciou(predicted, mine)
         box += tf.reduce_sum(1.0 - ciou)
 
         wanted = tf.one_hot(tf.gather_nd(truth.classes, at[:, :2]), yolo.classes)
         logits = tf.gather_nd(x[..., 5:], where)
         classes += tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits))
 
-        # Half of the objectness is how well the box fits, so that of two the better one wins NMS.
+        # Half of the objectness target is the box's IoU, so that NMS keeps the better of two boxes.
         quality = tf.stop_gradient(0.5 + 0.5 * tf.clip_by_value(iou, 0.0, 1.0))
         target = tf.tensor_scatter_nd_max(tf.zeros_like(x[..., 4]), where, quality)
         good = _best_iou(decoded, boxes, there) > IGNORE_IOU
@@ -81,7 +81,7 @@ def _counts(network: Network) -> list[int]:
 
 
 def _assigned(network: Network, boxes: Tensor, there: Tensor) -> Tensor:
-    """bool [N, M, anchors of all heads]: which of them answers for which object."""
+    """bool [N, M, anchors of all heads]: which anchor is assigned to which object."""
     anchors = np.array([pair for yolo in network.heads for pair in yolo.anchors], np.float32)
     wh = boxes[..., tf.newaxis, 2:]  # [N, M, 1, 2]
     both = tf.reduce_prod(tf.minimum(wh, anchors), axis=-1)
@@ -93,7 +93,7 @@ def _assigned(network: Network, boxes: Tensor, there: Tensor) -> Tensor:
 
 
 def _decode(network: Network, yolo: Yolo, x: Tensor) -> Tensor:
-    """Boxes cxcywh in input pixels, as `detect.decode_head` has them."""
+    """Boxes cxcywh in input pixels, as in `detect.decode`."""
     rows, columns = int(x.shape[1]), int(x.shape[2])
     xy = tf.sigmoid(x[..., :2]) * yolo.scale_x_y - 0.5 * (yolo.scale_x_y - 1.0)
     cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)[:, :, None]
@@ -117,7 +117,7 @@ def _iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _best_iou(decoded: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
-    """float32 [N, rows, columns, A]: each decoded box's IoU with the object it fits best."""
+    """float32 [N, rows, columns, A]: each decoded box's highest IoU with an object."""
     decoded = tf.stop_gradient(decoded)
     shape = tf.shape(decoded)
     flat = tf.reshape(decoded, [shape[0], -1, 1, 4])
@@ -126,14 +126,14 @@ def _best_iou(decoded: Tensor, boxes: Tensor, there: Tensor) -> Tensor:
     return tf.reshape(iou, shape[:-1])
 
 
-def _ciou(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def _ciou(predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """CIoU and IoU of boxes cxcywh [K, 4], row by row."""
-    (low_a, high_a), (low_b, high_b) = _corners(found), _corners(wanted)
-    iou = _iou(found, wanted)
+    (low_a, high_a), (low_b, high_b) = _corners(predicted), _corners(wanted)
+    iou = _iou(predicted, wanted)
     hull = tf.maximum(high_a, high_b) - tf.minimum(low_a, low_b)
-    apart = tf.reduce_sum(tf.square(found[:, :2] - wanted[:, :2]), axis=1)
+    apart = tf.reduce_sum(tf.square(predicted[:, :2] - wanted[:, :2]), axis=1)
     distance = apart / (tf.reduce_sum(tf.square(hull), axis=1) + 1e-9)
-    angles = tf.atan2(wanted[:, 2], wanted[:, 3]) - tf.atan2(found[:, 2], found[:, 3])
+    angles = tf.atan2(wanted[:, 2], wanted[:, 3]) - tf.atan2(predicted[:, 2], predicted[:, 3])
     shape = 4.0 / math.pi**2 * tf.square(angles)
     alpha = tf.stop_gradient(shape / (1.0 - iou + shape + 1e-9))
     return iou - distance - alpha * shape, iou

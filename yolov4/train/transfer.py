@@ -1,4 +1,4 @@
-"""Where training starts: given weights, kept wherever the wanted classes allow it."""
+"""Initial weights for training: copied from an existing model as far as the classes match."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,15 @@ from yolov4.train.forward import initial, sizes_of
 
 
 def read_vector(path: Path, network: Network) -> Array:
-    """All numbers of a `.weights`, batch normalization not folded in. ModelError as there."""
-    read_weights(path, network)  # looks at them all
+    """Return all values of a `.weights` file, batch normalization not folded in.
+
+    Raises ModelError as `read_weights` does."""
+    read_weights(path, network)  # checks all values
     return np.frombuffer(path.read_bytes()[-4 * count_floats(network) :], "<f4").astype(np.float32)
 
 
 def with_classes(network: Network, classes: int) -> Network:
-    """The same network whose heads tell so many classes apart."""
+    """The same network with heads for `classes` classes."""
     layers: list[Layer] = list(network.layers)
     for index, layer in enumerate(layers):
         before = layers[index - 1]
@@ -32,13 +34,13 @@ def with_classes(network: Network, classes: int) -> Network:
 def transfer(
     network: Network, vector: Array, names: Sequence[str], wanted: Sequence[str], seed: int
 ) -> tuple[Network, Array]:
-    """The network for the wanted classes, and numbers for it.
+    """Return the network for the wanted classes, and its weights.
 
-    Backbone, neck and the heads' boxes and objectness are kept, and so are the class scores of
-    every wanted name that is among `names`; those of the others start afresh.
+    Backbone, neck and the heads' boxes and objectness are copied, as are the class scores of wanted
+    names that are among `names`; the other class scores start from scratch.
     """
     ours = with_classes(network, len(wanted))
-    kept = [names.index(name) if name in names else None for name in wanted]
+    sources = [names.index(name) if name in names else None for name in wanted]
     fresh, old = _split(ours, initial(ours, seed)), _split(network, vector)
     result = []
     for shape, theirs, mine in zip(conv_shapes(network), old, fresh, strict=True):
@@ -47,11 +49,11 @@ def transfer(
             result += theirs
             continue
         for before, after in zip(theirs, mine, strict=True):
-            # Rows of a head: for each anchor four of the box, objectness, then the classes.
+            # Rows of a head: for each anchor four box values, objectness, then the classes.
             rows_before = before.reshape(len(yolo.anchors), 5 + yolo.classes, -1)
             rows = after.reshape(len(yolo.anchors), 5 + len(wanted), -1).copy()
             rows[:, :5] = rows_before[:, :5]
-            for place, number in enumerate(kept):
+            for place, number in enumerate(sources):
                 if number is not None:
                     rows[:, 5 + place] = rows_before[:, 5 + number]
             result.append(rows.ravel())
@@ -60,11 +62,11 @@ def transfer(
 
 def _split(network: Network, vector: Array) -> list[list[Array]]:
     """Each convolution's pieces of the vector."""
-    found, cursor = [], 0
+    convolutions, cursor = [], 0
     for shape in conv_shapes(network):
         pieces = []
         for size in sizes_of(shape):
             pieces.append(vector[cursor : cursor + size])
             cursor += size
-        found.append(pieces)
-    return found
+        convolutions.append(pieces)
+    return convolutions

@@ -100,11 +100,11 @@ def test_keys_that_change_the_result_are_refused(
     ("text", "line", "reason"),
     [
         ("[net]\n\n[reorg]\nstride=2", 3, r"\[reorg\] is not supported"),
-        ("[net]\n[route]\nlayer=-1", 3, r"layer=-1: no key of \[route\]"),
-        ("[net]\n[route]\nlayers", 3, "neither"),
-        ("[net]\n[route]\nlayers=", 3, "neither"),
-        ("width=3\n[net]", 1, "before the first"),
-        ("[net]\nwidth=32\nheight=32\nwidth=64", 2, "width=32, but line 4 says otherwise"),
+        ("[net]\n[route]\nlayer=-1", 3, r"layer=-1: unknown key of \[route\]"),
+        ("[net]\n[route]\nlayers", 3, r"expected \[section\]"),
+        ("[net]\n[route]\nlayers=", 3, r"expected \[section\]"),
+        ("width=3\n[net]", 1, "precedes the first"),
+        ("[net]\nwidth=32\nheight=32\nwidth=64", 2, "width=32, but line 4 has another value"),
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, text: str, line: int, reason: str) -> None:
@@ -118,7 +118,7 @@ def test_a_repeated_key_with_the_same_value_is_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ModelError, match=r"is it a \.cfg"):
+    with pytest.raises(ModelError, match=r"is it a \.cfg file"):
         sections(tmp_path, text)
 
 

@@ -28,7 +28,7 @@ def distinct(weights: list[ConvWeights]) -> bool:
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["zip", "before 1.6"])
-def test_a_state_dict_gives_what_darknets_file_of_the_same_numbers_gives(
+def test_a_state_dict_gives_the_weights_of_the_darknet_file(
     tmp_path: Path, model: Model, old: bool
 ) -> None:
     assert distinct(model.wanted)
@@ -74,16 +74,16 @@ def channels_last(tensors: Tensors) -> Any:
 
 
 @pytest.mark.parametrize(
-    "dress", [parallel, uncounted, published, wrapped, double, one_storage, channels_last]
+    "transform", [parallel, uncounted, published, wrapped, double, one_storage, channels_last]
 )
-def test_the_same_numbers_in_another_dress(
-    tmp_path: Path, model: Model, dress: Callable[[Tensors], Any]
+def test_other_forms_of_the_same_state_dict(
+    tmp_path: Path, model: Model, transform: Callable[[Tensors], Any]
 ) -> None:
-    path = save(tmp_path / "some.pth", dress(model.tensors))
+    path = save(tmp_path / "some.pth", transform(model.tensors))
     assert_same(read_checkpoint(path, model.network), model.wanted)
 
 
-def test_float16_costs_its_own_rounding_and_no_more(tmp_path: Path, model: Model) -> None:
+def test_float16_costs_only_its_rounding(tmp_path: Path, model: Model) -> None:
     half = {n: t.astype(np.float16) if t.ndim else t for n, t in model.tensors.items()}
     path = save(tmp_path / "half.pth", half)
     assert_same(read_checkpoint(path, model.network), model.wanted, rtol=2e-3)
@@ -106,7 +106,7 @@ def test_export_takes_a_pth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     path.write_bytes(weights.read_bytes())
     assert main(arguments) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert sentence.startswith(f"error: {path} is no PyTorch checkpoint, or is damaged: ")
+    assert sentence.startswith(f"error: {path} is not a PyTorch checkpoint, or is damaged: ")
 
 
 def test_files_that_pytorch_itself_wrote_are_read(tmp_path: Path) -> None:

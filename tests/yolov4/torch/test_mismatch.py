@@ -72,20 +72,20 @@ def renamed(old: str, new: str) -> Callable[[Tensors], Any]:
             lambda tensors: tensors | {"down2.conv2.conv.0.bias": np.ones(8, "<f4")},
             r"down2.conv2.conv.0.bias is float32 \[8\], but layer 12 needs none",
         ),
-        (with_(KERNEL, put(np.nan)), f"{KERNEL} holds a NaN or an infinity"),
-        (with_(f"{NORM}.weight", put(np.inf)), f"{NORM}.weight holds a NaN or an infinity"),
-        (with_(f"{NORM}.running_var", put(-1)), f"{NORM}.running_var holds a negative variance"),
+        (with_(KERNEL, put(np.nan)), f"{KERNEL} contains NaN or infinity"),
+        (with_(f"{NORM}.weight", put(np.inf)), f"{NORM}.weight contains NaN or infinity"),
+        (with_(f"{NORM}.running_var", put(-1)), f"{NORM}.running_var contains a negative variance"),
         (sorted_by_name, "its modules are down, head, neck, but those of"),
         (
             renamed("down", "stage"),
             "its modules are stage, neck, head, but .* may order its layers",
         ),
-        (lambda tensors: {"epoch": 3}, "holds no tensors by name. Save model.state_dict"),
-        (lambda tensors: [*tensors.values()], "holds no tensors by name"),
-        (lambda tensors: TORCH["models"].Yolov4(), "holds a models.Yolov4, but only plain"),
+        (lambda tensors: {"epoch": 3}, "contains no named tensors. Save model.state_dict"),
+        (lambda tensors: [*tensors.values()], "contains no named tensors"),
+        (lambda tensors: TORCH["models"].Yolov4(), "contains models.Yolov4, but only plain"),
     ],
 )
-def test_a_mistake_is_a_sentence_with_the_tensor_and_both_shapes(
+def test_errors_name_the_tensor_and_both_shapes(
     tmp_path: Path,
     model: Model,
     tensors: Tensors,

@@ -17,11 +17,11 @@ from yolov4.torch.checkpoint import read_checkpoint
 
 
 def test_the_repositorys_convolutions_have_the_shapes_of_yolov4_in_order() -> None:
-    found = [shape for _, shape in registered()]
-    assert found == [shape.kernel[::-1] for shape in conv_shapes(yolov4())]
+    registered_shapes = [shape for _, shape in registered()]
+    assert registered_shapes == [shape.kernel[::-1] for shape in conv_shapes(yolov4())]
 
 
-def test_convolutions_lie_where_models_py_says_darknets_layers_do() -> None:
+def test_convolutions_match_the_darknet_layers_named_in_models_py() -> None:
     # Its comments name Darknet's layers: `R 85` and `R 54` are what the neck reads.
     layers = [shape.layer for shape in conv_shapes(yolov4())]
     where = dict(zip((name for name, _ in registered()), layers, strict=True))
@@ -47,7 +47,7 @@ def swaps(places: list[str], tensors: Tensors) -> Iterator[tuple[int, int]]:
     yield from (same[n] for n in np.random.default_rng(0).choice(len(same), 40, replace=False))
 
 
-def test_two_convolutions_that_changed_places_are_noticed(tmp_path: Path, model: Model) -> None:
+def test_two_swapped_convolutions_are_refused(tmp_path: Path, model: Model) -> None:
     one = np.ones(1, "<f4")  # each tensor repeats it, so that a file is small
     light = {n: np.ndarray(t.shape, "<f4", one, 0, (0,) * t.ndim) for n, t in model.tensors.items()}
     path = save(tmp_path / "light.pth", reordered(light, model.places))
@@ -56,13 +56,11 @@ def test_two_convolutions_that_changed_places_are_noticed(tmp_path: Path, model:
         places = list(model.places)
         places[a], places[b] = places[b], places[a]
         save(path, reordered(light, places))
-        with pytest.raises(ModelError, match=r"its modules are|stands after a sibling|but layer"):
+        with pytest.raises(ModelError, match=r"its modules are|follows a sibling|but layer"):
             read_checkpoint(path, model.network)
 
 
-def test_normalizations_belong_to_their_convolution_wherever_they_stand(
-    tmp_path: Path, model: Model
-) -> None:
+def test_normalizations_are_matched_by_name_wherever_they_are(tmp_path: Path, model: Model) -> None:
     kernels = {n: t for n, t in model.tensors.items() if t.ndim == 4}
     path = save(tmp_path / "some.pth", kernels | dict(reversed(model.tensors.items())))
     assert_same(read_checkpoint(path, model.network), model.wanted)

@@ -1,4 +1,4 @@
-"""`python -m yolov4 train` as a user runs it: interrupted, killed, going on; and what it writes."""
+"""`python -m yolov4 train` as a user runs it: interrupted, killed, resumed; its files."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 @pytest.mark.slow
-def test_training_goes_on_after_ctrl_c_and_kill_9(scenes: Path, tmp_path: Path) -> None:
+def test_training_resumes_after_ctrl_c_and_kill_9(scenes: Path, tmp_path: Path) -> None:
     command = arguments(scenes, tmp_path, 600)
     checkpoint = tmp_path / "n.checkpoint.npz"
 
@@ -93,8 +93,8 @@ def test_training_goes_on_after_ctrl_c_and_kill_9(scenes: Path, tmp_path: Path) 
 
     third = Training(command, tmp_path / "3.log")
     assert third.process.wait(300) == 0, third.log.read_text()
-    assert f"going on from step {interrupted} of" in second.log.read_text()
-    assert f"going on from step {killed} of" in third.log.read_text()
+    assert f"resuming at step {interrupted} from" in second.log.read_text()
+    assert f"resuming at step {killed} from" in third.log.read_text()
     assert step_of(checkpoint) == 600
     network = read_cfg(tmp_path / "n.cfg")
     assert len(read_weights(tmp_path / "n.weights", network)) > 0
