@@ -191,7 +191,7 @@ class _Protocol(asyncio.Protocol):
             retry_after_s = float(after) if after.isdigit() else None
             self._response.set_result(Response(status, b"".join(self._body), retry_after_s))
         else:
-            self.transport.abort()  # a response nobody asked for, such as 408 while idle
+            self.transport.abort()  # an unsolicited response, such as 408 while idle
 
     def _header(self, name: bytes) -> bytes:
         head = self._head.partition(b"\r\n\r\n")[0]

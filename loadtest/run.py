@@ -82,7 +82,7 @@ class Buckets(_Strict):
 
 
 class Trial(_Strict):
-    """A rate of the open loop. A failed request has infinite latency, which None stands for."""
+    """A rate of the open loop. A failed request has infinite latency, written as None."""
 
     rate: float
     p99_ms: float | None

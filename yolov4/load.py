@@ -23,8 +23,8 @@ def read_network(
     """The network of a `.cfg` file or of one of CFG_NAMES, and the names of its classes.
 
     names: one for each class. A built-in architecture gets as many classes as there are names,
-    COCO's 80 where `names` is None. The names are empty where neither says any and they are not
-    required. ModelError for files that cannot be read or do not match.
+    COCO's 80 if `names` is None. The result's names are empty if they are neither given nor
+    required. Raises ModelError for files that cannot be read or do not match.
     """
     if cfg in BUILT_IN:
         labels = read_names(names or COCO_NAMES)

@@ -39,7 +39,7 @@ class Histogram:
     def percentile_ms(self, share: float) -> float | None:
         """The smallest latency that at least `share` of all do not exceed, at most 1 % too high.
 
-        Nearest rank, like numpy's `inverted_cdf`. None if it is infinite, or if there are none.
+        Nearest rank, like numpy's `inverted_cdf`. None if it is infinite, or without any latencies.
         """
         return self.ranked_ms(math.ceil(share * self.count - 1e-9))
 

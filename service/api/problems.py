@@ -104,7 +104,7 @@ def install(app: FastAPI) -> None:
 
     async def on_bug(request: Request, error: Exception) -> Response:
         # This response is made outside of the middleware that sets these on all others. It is the
-        # connection's last: the error goes on to uvicorn, which then closes it.
+        # connection's last: uvicorn then gets the error and closes the connection.
         own = {"X-Request-ID": request.state.request_id, CSP: CSP_DENY_ALL, "Connection": "close"}
         return response(document(request, error), own | SECURITY_HEADERS)
 

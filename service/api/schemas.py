@@ -164,7 +164,7 @@ class InputSize(BaseModel):
 
 
 class ModelDetails(Model):
-    """What the model says of itself; null where it does not."""
+    """Properties of the model, from its metadata; null where unknown."""
 
     labels: list[str] | None = Field(description="Labels by class id.")
     input: InputSize | None

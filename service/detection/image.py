@@ -23,7 +23,7 @@ Image.preinit()
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an upload says of itself. `orientation`: EXIF, 1 to 8; 1 is upright.
+    """The properties of an upload, from its header. `orientation`: EXIF, 1 to 8; 1 is upright.
 
     `coefficient_bytes`: what a decoder buffers for each pixel before it has one (progressive JPEG).
     """

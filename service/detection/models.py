@@ -57,7 +57,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model version says of itself. `labels` by class id, `input_size` width and height in
+    """The properties of a model version. `labels` by class id, `input_size` width and height in
     pixels; empty or None is what it does not tell."""
 
     version: int

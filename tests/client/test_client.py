@@ -65,7 +65,7 @@ def test_every_kind_of_picture(client: Client) -> None:
         assert client.detect(picture(kind=kind)).detections
 
 
-def test_errors_carry_the_services_sentence(client: Client) -> None:
+def test_errors_carry_the_services_detail(client: Client) -> None:
     with pytest.raises(InvalidPicture, match="not a picture") as bad:
         client.detect(b"rubbish")
     assert (bad.value.status, bad.value.kind) == (400, "bad-picture")
@@ -146,7 +146,7 @@ def test_a_gateway_that_restarts_under_many_loses_nothing(backend: FakeBackend) 
     assert answered == [16 + i for i in range(600)]
 
 
-def test_a_full_service_is_asked_again_when_it_says() -> None:
+def test_a_full_service_is_retried_after_its_retry_after() -> None:
     problem = b'{"type": "urn:problem:full", "detail": "Try later.", "status": 503}'
     good = (
         b'{"model": {"name": "m", "version": 1}, "image": {"width": 1, "height": 1},'
@@ -162,7 +162,7 @@ def test_a_full_service_is_asked_again_when_it_says() -> None:
         assert 60_000 >= budgets[0] > budgets[1] + 900
 
 
-def test_what_is_full_for_longer_than_the_caller_waits_is_raised_with_its_sentence() -> None:
+def test_a_service_that_stays_full_raises_with_its_detail() -> None:
     problem = b'{"type": "urn:problem:full", "detail": "Try later.", "status": 503}'
     with HttpServer(lambda _: (503, {"Retry-After": "30"}, problem)) as server:
         with (

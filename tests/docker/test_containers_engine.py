@@ -120,7 +120,7 @@ def test_only_the_gateway_is_reached_from_outside(stack: Stack) -> None:
     assert "->" not in listed
 
 
-def test_a_model_server_that_dies_is_a_503_and_comes_back(stack: Stack) -> None:
+def test_a_killed_model_server_is_a_503_and_is_restarted(stack: Stack) -> None:
     stack.run("exec", "-T", "model-server", "python", "-c", KILL)  # ends with its container
     wait_for(lambda: stack.detect() == 503, 20)
     wait_for(lambda: stack.detect() == 200, 90)

@@ -23,7 +23,7 @@ def test_this_machine() -> None:
 
 
 def test_readings_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The hottest plausible sensor, the mean frequency; None where there is none."""
+    """The hottest plausible sensor and the mean frequency; None without sensors."""
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
     sensors = {"a": [Sensor(61.5), Sensor(255.0)], "b": [Sensor(0.0), Sensor(40.0)]}
     monkeypatch.setattr(psutil, "sensors_temperatures", lambda: sensors)

@@ -68,7 +68,7 @@ def test_it_starts_without_a_backend_and_says_so() -> None:
         assert "cannot be reached" in response.json()["detail"]
 
 
-def test_a_backend_that_comes_up_later_is_found_within_seconds() -> None:
+def test_a_backend_that_starts_later_is_used_within_seconds() -> None:
     with FakeBackend() as first:
         port = first.port
     with GatewayProcess(backend=f"127.0.0.1:{port}") as gateway:
@@ -230,7 +230,7 @@ def test_too_few_descriptors_are_said() -> None:
             assert len(gateway.log(said)) == lines
 
 
-def test_a_setting_that_cannot_be_used_is_a_sentence_and_exit_2() -> None:
+def test_an_invalid_setting_is_one_line_and_exit_status_2() -> None:
     environment = {**os.environ, "DETECT_PORT": "http"}
     done = subprocess.run(
         [sys.executable, "-m", "service"], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -133,7 +133,7 @@ def test_ipv6_addresses_are_checked_and_in_brackets(small_repository: Path) -> N
         assert f"Cannot listen on port {port} of ::1" in taken.stderr
 
 
-def test_a_host_that_is_no_address_is_a_sentence(small_repository: Path) -> None:
+def test_an_invalid_host_is_reported_in_one_line(small_repository: Path) -> None:
     arguments = ("--model", "small", "--repository", str(small_repository))
     done = run(*arguments, DETECT_HOST="no.such.host.invalid")
     assert done.returncode == 1

@@ -92,7 +92,7 @@ def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.delenv(variable)
 
 
-def test_the_reference_has_every_setting_with_default_unit_and_sentence() -> None:
+def test_the_reference_has_every_setting_with_default_unit_and_description() -> None:
     header, separator, *rows = Settings.reference().splitlines()
     assert (header.count("|"), separator) == (5, "|---|---|---|---|")
     cells = {row.split("`")[1]: re.split(r" ?\| ?", row)[2:-1] for row in rows}

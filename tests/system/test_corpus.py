@@ -1,7 +1,7 @@
 """Pictures that go wrong or nearly do, through the whole service: alone and among good ones.
 
 The model server joins pictures of all callers, and TensorFlow fails a batch as a whole: what is
-tested is that a damaged picture costs nobody else anything.
+tested is that a damaged picture does not affect other callers.
 """
 
 import threading
@@ -68,7 +68,7 @@ def gateway(
 
 @pytest.fixture(scope="module")
 def alone(gateway: GatewayProcess) -> Answers:
-    """What the good ones are answered when nobody else asks."""
+    """Responses to the intact pictures without other callers."""
     with closing(Caller(gateway.url)) as caller:
         answers = [caller.detect(good, QUERY) for good in GOOD]
     assert [status for status, _ in answers] == [200] * len(GOOD)

@@ -37,7 +37,7 @@ def ready(*targets: str, **settings: object) -> Iterator[GatewayProcess]:
         yield gateway
 
 
-def test_the_model_server_is_killed_and_comes_back() -> None:
+def test_the_model_server_is_killed_and_restarted() -> None:
     with BackendProcess() as backend, ready(backend.target) as gateway:
         with Callers(gateway.url) as callers:
             callers.until(200)
@@ -51,7 +51,7 @@ def test_the_model_server_is_killed_and_comes_back() -> None:
     assert set(callers.reasons) == {"no-backend"}
 
 
-def test_one_of_two_is_killed_and_nobody_notices() -> None:
+def test_one_of_two_is_killed_without_a_failed_request() -> None:
     with BackendProcess() as one, BackendProcess() as two, ready(one.target, two.target) as gateway:
         with Callers(gateway.url) as callers:
             callers.until(200, 50)

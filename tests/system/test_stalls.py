@@ -1,4 +1,4 @@
-"""One client's upload never holds up the others: the event loop answers while it is looked at."""
+"""One client's upload never delays the others: the event loop stays responsive meanwhile."""
 
 import http.client
 import threading

@@ -99,7 +99,7 @@ def lose(number: int) -> Callable[[Files], None]:
         (lose(2), r"cannot read .*small\.names: No such file"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(
+def test_errors_are_one_line_and_leave_no_files(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[Files], None],
@@ -128,7 +128,7 @@ def test_wrong_arguments_end_with_status_2(wrong: list[str], tmp_path: Path) -> 
     assert caught.value.code == 2
 
 
-def test_a_size_that_will_not_do_is_a_sentence(
+def test_an_invalid_size_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = export_arguments(write_model(tmp_path), tmp_path)
@@ -136,7 +136,7 @@ def test_a_size_that_will_not_do_is_a_sentence(
     assert "the input size 100x100 will not do" in capsys.readouterr().err
 
 
-def test_a_repository_that_cannot_be_written_is_a_sentence(
+def test_an_unwritable_repository_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "repository"
@@ -146,7 +146,7 @@ def test_a_repository_that_cannot_be_written_is_a_sentence(
     assert file.read_text() == "in the way"
 
 
-def test_mistakes_are_told_before_tensorflow_starts_and_warnings_in_one_line(
+def test_errors_are_reported_before_tensorflow_starts_and_warnings_in_one_line(
     tmp_path: Path,
 ) -> None:
     files = write_model(tmp_path)

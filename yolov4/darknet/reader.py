@@ -142,10 +142,9 @@ def _yolo(section: Section) -> Yolo:
 
 
 def read_weights(path: Path, network: Network) -> list[ConvWeights]:
-    """The numbers of a `.weights` for this network, batch normalization folded in.
+    """Return the weights of a `.weights` file for this network, batch normalization folded in.
 
-    ModelError when the file does not hold exactly as many as the network has, or holds a number
-    that is none.
+    Raises ModelError unless the file has exactly as many values as the network, all finite.
     """
     data = _read(path)
     header = _header_bytes(path, data)

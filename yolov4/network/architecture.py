@@ -157,7 +157,7 @@ def yolov4_tiny(
     net.conv(64, 3, stride=2)
     for filters in (64, 128, 256):
         x = net.conv(filters, 3)
-        net.add(Route((x,), groups=2, group_id=1))  # only the second half goes on
+        net.add(Route((x,), groups=2, group_id=1))  # only the second half continues
         a = net.conv(filters // 2, 3)
         b = net.conv(filters // 2, 3)
         net.route(b, a)

@@ -1,7 +1,7 @@
 """What a network is: layers as plain data, and how their sizes follow from one another.
 
 The layers stand in the order of Darknet's `.cfg`, and each names those it reads by their absolute
-index, counted from 0. `architecture` writes YOLOv4 in them; `darknet` reads anybody's `.cfg`.
+index, counted from 0. `architecture` writes YOLOv4 in them; `darknet` reads any `.cfg`.
 """
 
 from dataclasses import dataclass, replace

@@ -118,7 +118,7 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
             max_segment_count=max_parts + 1,
             header_charset="latin1",  # never fails: old clients send file names in any charset
         )
-        # Parsed whole, not chunk by chunk: that would copy every picture once more.
+        # Parsed whole, not chunk by chunk: that would copy every picture again.
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
                 _check_part(event, len(pictures), max_parts)

@@ -50,7 +50,7 @@ def test_one_line_a_picture_sorted_by_name(url: str, folder: Path, tmp_path: Pat
     assert set(found[0]) == {"file", "model", "image", "detections"}
 
 
-def test_the_default_output_lies_beside_the_folder(url: str, folder: Path) -> None:
+def test_the_default_output_is_next_to_the_folder(url: str, folder: Path) -> None:
     assert main([str(folder), "--url", url]) == 0
     assert len(rows(folder.with_name("pictures-detections.jsonl"))) == 3
 
@@ -66,7 +66,7 @@ def test_bad_pictures_are_listed_and_the_others_are_there(
     assert "2 could not be detected:\n  aa.jpg: These 7 bytes" in error
     assert "  empty.jpg: " in error
     assert len(out.read_text().splitlines()) == 1 + 2 * 3
-    # Mended, it is sent again, and nothing else is.
+    # Only the repaired picture is sent again.
     (folder / "aa.jpg").write_bytes(picture())
     (folder / "empty.jpg").unlink()
     assert main([str(folder), "--url", url, "--out", str(out)]) == 0
@@ -97,7 +97,7 @@ def test_other_parameters_are_another_run(
     assert all(len(r["detections"]) == 1 for r in rows(tmp_path / "out.jsonl"))  # type: ignore[arg-type]
 
 
-def test_mistakes_cost_a_sentence(
+def test_errors_are_one_line(
     url: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing = f"http://127.0.0.1:{free_port()}"

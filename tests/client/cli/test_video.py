@@ -97,7 +97,9 @@ def test_an_annotated_video_keeps_its_frames_and_times(
     assert np.ptp(colour, axis=2).max() > 60  # a box in colour, on black and white
 
 
-def test_what_is_no_video(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_video(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "x.mp4").write_bytes(b"rubbish" * 100)
     assert main([str(tmp_path / "x.mp4"), "--url", url]) == 1
     assert "cannot be read as video" in capsys.readouterr().err
@@ -122,7 +124,7 @@ def mjpeg(first: int) -> bytes:
     return b"".join(parts)
 
 
-def test_a_stream_that_breaks_twice_goes_on_and_calls_the_webhook(url: str, tmp_path: Path) -> None:
+def test_a_stream_that_breaks_twice_resumes_and_calls_the_webhook(url: str, tmp_path: Path) -> None:
     opened = 0
 
     def camera(_: Request) -> tuple[int, dict[str, str], bytes]:

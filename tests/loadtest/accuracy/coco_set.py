@@ -18,7 +18,7 @@ CATEGORIES = {1: "person", 3: "car", 18: "dog", 63: "couch", 90: "toothbrush"}
 
 
 class Set:
-    """Pictures on a disk, and objects on them, drawn from a seed: a file in COCO's format."""
+    """Pictures in a directory and random objects on them, as a COCO annotation file."""
 
     def __init__(self, folder: Path, pictures: int = 12) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class Set:
                 side = numbers.choice([20, 60, 150])  # small, medium, large
                 self.objects.append(
                     {
-                        "id": len(self.objects),  # the first is 0, as some tools begin
+                        "id": len(self.objects),  # ids start at 0, as those of some tools
                         "image_id": image_id,
                         "category_id": category,
                         "bbox": [x, y, side, side + 10],
@@ -51,7 +51,7 @@ class Set:
         (self.folder / "instances.json").write_text(json.dumps(content))
 
     def rows(self, data: bytes, shift: float = 0) -> list[Row]:
-        """Detections exactly on the objects, or beside them by `shift` of their width."""
+        """Detections exactly on the objects, or shifted by `shift` of their width."""
         image_id = int(data.split()[1])
         rows = []
         for o in self.objects:
@@ -78,7 +78,7 @@ class Set:
 
 
 def by_pycocotools(coco: Set, categories: Sequence[int] | None = None) -> list[float]:
-    """The twelve numbers of detections.json as a script of anybody's would compute them."""
+    """COCO's twelve metrics of detections.json, computed by pycocotools directly."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(coco.folder / "instances.json"))
         evaluation = COCOeval(truth, truth.loadRes(str(coco.out / "detections.json")), "bbox")

@@ -40,7 +40,7 @@ def test_perfect_detections_are_an_ap_of_one(coco: Set, capsys: pytest.CaptureFi
         "objects": 12,
         "detections": 12,
     }
-    assert toothbrush["AP"] is None  # there is none, so it is not 0
+    assert toothbrush["AP"] is None  # undefined without objects, not 0
     said = capsys.readouterr()
     lines = [line for line in said.out.splitlines() if line.startswith(" Average ")]
     assert len(lines) == 12
@@ -62,7 +62,7 @@ def test_shifted_boxes_score_what_pycocotools_says(coco: Set) -> None:
     assert (first["image_id"], first["category_id"]) == (100, 1)
 
 
-def test_a_part_of_the_pictures(coco: Set) -> None:
+def test_limit_evaluates_the_first_pictures(coco: Set) -> None:
     with FakeService(lambda data: found(coco.rows(data))) as service:
         assert coco.run(service.url, "--limit", "5") == 0
         assert len(set(service.received)) == 5
@@ -72,7 +72,7 @@ def test_a_part_of_the_pictures(coco: Set) -> None:
         assert (coco.report["pictures"], coco.report["asked"]) == (8, 3)
 
 
-def test_refused_pictures_are_told_and_are_status_1(
+def test_failed_pictures_are_listed_and_the_exit_status_is_1(
     coco: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """So are pictures that the service sees turned: their boxes are in other pixels."""
@@ -92,13 +92,13 @@ def test_refused_pictures_are_told_and_are_status_1(
         assert report["errors"] == {"400": 1, "size": 1}
         assert [f["image_id"] for f in report["failed"]] == [103, 105]
         assert report["stats"]["AR_100"] == pytest.approx(10 / 12)
-        # Once more: only those that failed are asked for.
+        # A second run sends only the failed pictures.
         before = len(service.received)
         assert coco.run(service.url, "--allow-errors") == 0
         assert set(service.received[before:]) == {b"picture 103", b"picture 105"}
 
 
-def test_a_full_service_is_asked_again_when_it_says(coco: Set) -> None:
+def test_a_full_service_is_retried_after_its_retry_after(coco: Set) -> None:
     """And one that hangs up without an answer, as on a connection that was idle for too long."""
     busy = {b"picture 100": 2, b"picture 104": 3, b"picture 107": 1}
     asked: list[float] = []  # when, for picture 107

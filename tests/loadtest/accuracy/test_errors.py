@@ -19,7 +19,7 @@ from tests.support.project import free_port
         (lambda _: problem(504, "No answer in time."), "(504): No answer in time. (retried"),
     ],
 )
-def test_somebody_elses_answers(
+def test_responses_of_other_services_are_reported(
     coco: Set,
     reply: Callable[[bytes], Reply],
     sentence: str,
@@ -52,7 +52,7 @@ def test_a_wrong_url(
     assert said.count("\n") == 1
 
 
-def test_what_is_missing_is_said_before_anything_is_sent(
+def test_missing_files_are_reported_before_anything_is_sent(
     coco: Set, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FakeService(lambda data: found([])) as service:

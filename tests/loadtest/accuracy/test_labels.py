@@ -11,7 +11,7 @@ from tests.loadtest.accuracy.coco_set import Set, by_pycocotools
 from tests.support.fakes.fake_service import FakeService, Reply, Row, found
 
 
-def test_labels_that_are_no_category_are_counted(
+def test_labels_without_a_category_are_counted(
     coco: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def reply(data: bytes) -> Reply:
@@ -65,7 +65,7 @@ def test_classes_that_the_model_lacks(coco: Set, capsys: pytest.CaptureFixture[s
         assert "the model detects labels that --names lacks: car, sofa" in capsys.readouterr().err
 
 
-def test_a_model_that_sees_nothing(coco: Set, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_detections(coco: Set, capsys: pytest.CaptureFixture[str]) -> None:
     with FakeService(lambda data: found([])) as service:
         assert coco.run(service.url) == 0
     assert coco.report["stats"]["AP"] == 0
@@ -74,7 +74,7 @@ def test_a_model_that_sees_nothing(coco: Set, capsys: pytest.CaptureFixture[str]
 
 
 def test_every_name_of_darknets_coco_names_is_a_category(data: Path) -> None:
-    """And each category is one class's: the map from 80 classes to 90 ids comes of the names."""
+    """Each class has its own category: names map the 80 classes to COCO's 90 ids."""
     folder = data / "coco"
     annotations = read_annotations(
         folder / "instances_val2017_103.json", folder / "val2017", limit=None

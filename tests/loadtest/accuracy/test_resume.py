@@ -15,7 +15,7 @@ from tests.support.fakes.fake_service import FakeService, Reply, found, problem
 from tests.support.project import ROOT
 
 
-def test_a_service_that_stays_away_costs_one_sentence_and_no_answer(
+def test_an_outage_is_one_line_and_loses_no_results(
     coco: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def reply(data: bytes) -> Reply:
@@ -45,7 +45,7 @@ def test_a_service_that_stays_away_costs_one_sentence_and_no_answer(
         assert coco.report["asked"] == 12
 
 
-def test_a_crash_tears_one_line_at_most(coco: Set) -> None:
+def test_a_crash_loses_one_line_at_most(coco: Set) -> None:
     with FakeService(lambda data: found(coco.rows(data))) as service:
         assert coco.run(service.url, "--limit", "6", "--callers", "1") == 0
         partial = coco.out / "detections.partial.jsonl"

@@ -64,7 +64,7 @@ def slow(tally: Tally) -> int:
 
 
 def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides(images: Path) -> None:
-    """The service stops answering once, for 2 s. Of 8 s, those who come in 2 s wait."""
+    """The service stalls once, for 2 s of 8 s; requests scheduled within the stall wait."""
 
     def measured(run: Callable[[LoadTarget], Tally]) -> Tally:
         with LoadTarget(takes_s=0.005) as service, ThreadPoolExecutor() as thread:
@@ -77,9 +77,9 @@ def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides(images: Path) -> No
         runs = (lambda s: opened(s, images, 50, 8), lambda s: closed(s, images, 8))
         tallies = list(both.map(measured, runs))
     open_ms, closed_ms = (t.histogram.latency().model_dump() for t in tallies)
-    for found_ms in (open_ms, closed_ms):
-        assert found_ms["max"] is not None
-        assert found_ms["max"] >= 0.9 * STALL_S * 1e3
+    for latency_ms in (open_ms, closed_ms):
+        assert latency_ms["max"] is not None
+        assert latency_ms["max"] >= 0.9 * STALL_S * 1e3
     # A quarter of the requests were scheduled within the stall: a tenth of all waited for 1.2 s
     # and more, and a hundredth for nearly all of it.
     assert open_ms["p99"] is not None
@@ -87,7 +87,7 @@ def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides(images: Path) -> No
     assert open_ms["p90"] is not None
     assert open_ms["p90"] >= 0.3 * STALL_S * 1e3
     assert slow(tallies[0]) >= 20
-    # In the closed loop two requests waited, and nobody else came meanwhile.
+    # In the closed loop two requests waited, and no others were sent meanwhile.
     assert slow(tallies[1]) <= 2
     if tallies[1].images > 300:  # as many as that also on a machine that is not busy
         assert closed_ms["p99"] is not None

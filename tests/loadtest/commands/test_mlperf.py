@@ -47,7 +47,7 @@ def test_every_query_is_a_request(tmp_path: Path, scenario: str) -> None:
 
 
 @pytest.mark.skipif(not INSTALLED, reason="needs mlcommons-loadgen")
-def test_a_failed_picture_is_no_valid_result(tmp_path: Path) -> None:
+def test_a_failed_picture_makes_the_result_invalid(tmp_path: Path) -> None:
     def reply(picture: bytes) -> Reply:
         return problem(503, "full") if len(service.received) == 9 else found([])
 

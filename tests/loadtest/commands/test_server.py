@@ -62,7 +62,9 @@ def test_the_highest_rate_within_the_bound(
     assert f"{max(passed):.2f} requests/s with P99 within 5000 ms" in capsys.readouterr().out
 
 
-def test_a_bound_out_of_reach_is_status_1(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_limit_is_exit_status_1(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with LoadTarget(takes_s=0.01) as service:
         more = ("--seconds", "0.01s", "--requests", "1", "--bound-ms", "1")
         assert server(service, images, *more) == 1
@@ -99,7 +101,7 @@ def test_one_rate_without_a_search(images: Path) -> None:
     assert run["seed"] == 5
 
 
-def test_an_interrupted_search_keeps_what_it_found(images: Path) -> None:
+def test_an_interrupted_search_saves_its_trials(images: Path) -> None:
     more = ("--seconds", "1s", "--requests", "20", "--bound-ms", "5000")
     with (
         LoadTarget(takes_s=0.005) as service,
@@ -120,9 +122,7 @@ def test_an_interrupted_search_keeps_what_it_found(images: Path) -> None:
     assert run["summary"]["images"] > 0
 
 
-def test_a_service_that_goes_away_is_not_a_slow_one(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_outage_is_not_a_slow_service(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def reply(picture: bytes) -> Reply:
         if len(service.received) > 30:
             service.stop_soon()
@@ -137,7 +137,7 @@ def test_a_service_that_goes_away_is_not_a_slow_one(
     assert "became unavailable; results so far are in " in capsys.readouterr().err
 
 
-def test_a_picture_that_is_gone_is_a_sentence(
+def test_a_deleted_picture_is_reported_in_one_line(
     images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loadtest.pictures.CACHE_BYTES", 10)
@@ -170,7 +170,7 @@ def test_failures_are_infinitely_slow(images: Path, capsys: pytest.CaptureFixtur
     assert "no rate keeps P99 within 9000 ms" in said
 
 
-def test_a_p99_of_few_requests_is_not_known(
+def test_the_p99_of_few_requests_is_not_known(
     images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A thousand are the default, and give an interval of confidence."""

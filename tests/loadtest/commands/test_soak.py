@@ -83,7 +83,7 @@ def test_a_second_interrupt_does_not_wait_for_a_service_that_hangs(images: Path)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-        assert process.poll() is None  # it waits for what is under way
+        assert process.poll() is None  # it waits for requests in progress
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_for_a_while(
     sums_agree(run_json(images))
 
 
-def test_a_disk_that_stays_full_is_a_sentence(
+def test_a_full_disk_is_reported_in_one_line(
     images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what was measured is on the screen, as the file cannot have it."""

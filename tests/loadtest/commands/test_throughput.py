@@ -133,7 +133,9 @@ def stopped(capsys: pytest.CaptureFixture[str], *sentences: str) -> None:
     assert sum(line.startswith("error: ") for line in said.splitlines()) == 1
 
 
-def test_nobody_there_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_service_is_reported_in_one_line(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert throughput(f"http://127.0.0.1:{free_port()}", images) == 1
     stopped(capsys, "cannot be reached", "is the service running?")
     assert not (images.parent / "out").exists()
@@ -147,7 +149,7 @@ def test_nobody_there_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[
         (lambda data: problem(415, "no picture"), "rejected every picture, the last one with 415"),
     ],
 )
-def test_another_service_is_a_sentence(
+def test_another_service_is_reported_in_one_line(
     images: Path, reply: Any, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LoadTarget(reply) as service:
@@ -155,13 +157,15 @@ def test_another_service_is_a_sentence(
     stopped(capsys, sentence)
 
 
-def test_another_path_is_a_sentence(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_path_is_reported_in_one_line(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with LoadTarget() as service:
         assert throughput(service.url + "/elsewhere", images) == 1
     stopped(capsys, "returned 404: Not Found; is it the detection service?")
 
 
-def test_a_place_that_cannot_be_written_is_a_sentence(
+def test_an_unwritable_output_is_reported_in_one_line(
     images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LoadTarget() as service:

@@ -47,7 +47,7 @@ def test_an_interrupted_baseline_is_compared_with_nothing(reports: Reports) -> N
     assert "<b>g4</b> was interrupted after 7,200 s" in reports.html
 
 
-def test_what_may_be_compared_and_should_be_known(reports: Reports) -> None:
+def test_allowed_differences_are_listed(reports: Reports) -> None:
     """Another precision or model is what one compares, another place is how one does it."""
     other = inf1(target__precision="f32", target__url="http://u", seed=3)
     other["settings"] |= {"url": "http://u", "images": "/elsewhere", "out": "x", "seed": 3}

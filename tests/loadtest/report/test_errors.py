@@ -39,7 +39,7 @@ from tests.support.inputs.runs import a_run
         ({"host": None}, "host: Input should be an object, not None"),
     ],
 )
-def test_what_is_no_run_is_one_sentence(
+def test_invalid_runs_are_one_line(
     reports: Reports, changes: dict[str, Any], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reports.run([a_run("g4", **changes)]) == 1
@@ -60,7 +60,7 @@ def test_what_is_no_run_is_one_sentence(
         (["--prices", "none.json"], "cannot read none.json: "),
     ],
 )
-def test_wrong_options_are_one_sentence(
+def test_invalid_options_are_one_line(
     reports: Reports, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reports.run([a_run("g4")], *options) == 1
@@ -69,7 +69,7 @@ def test_wrong_options_are_one_sentence(
     assert said.count("\n") == 1
 
 
-def test_wrong_files_are_one_sentence(
+def test_invalid_files_are_one_line(
     reports: Reports, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def said(*arguments: str) -> str:

@@ -59,7 +59,7 @@ def test_the_charts_are_slides(reports: Reports) -> None:
     assert "latency of a request, ms" in svgs[3]
 
 
-def test_many_runs_of_little(reports: Reports) -> None:
+def test_runs_with_little_data(reports: Reports) -> None:
     """One window, no answer at all, letters that no font here has, more runs than colours."""
     little = [a_run(f"run {n}") for n in range(9)]
     for run in little:

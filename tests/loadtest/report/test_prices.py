@@ -50,7 +50,7 @@ def test_the_posts_slips_from_the_price_table() -> None:
     assert "= 105.3; 5,000 / 47 s = 106.4" in fps.arithmetic
 
 
-def test_prices_of_ones_own(reports: Reports, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_prices_replace_the_table(reports: Reports, capsys: pytest.CaptureFixture[str]) -> None:
     """Two regions and a spot price; the post keeps the prices of its time."""
     mine = reports.folder / "mine.json"
     entry = {"instance": "box", "kind": "on-demand", "usd_per_hour": 0.9, "region": "here"}
@@ -78,7 +78,7 @@ def test_prices_of_ones_own(reports: Reports, capsys: pytest.CaptureFixture[str]
         ({"currency": "EUR"}, "currency: Extra inputs are not permitted, not 'EUR'"),
     ],
 )
-def test_wrong_prices_are_one_sentence(
+def test_invalid_prices_are_one_line(
     reports: Reports,
     change: dict[str, Any],
     sentence: str,
@@ -104,7 +104,7 @@ def test_every_price_says_when_and_where_from() -> None:
     assert set(reference(prices)) == {"soak", "throughput"}
 
 
-def test_a_price_is_of_its_region() -> None:
+def test_prices_are_looked_up_by_region() -> None:
     """The first region in the table was taken for every region."""
     seen = ("2026-01", "2026-02")
     box = partial(Price, instance="box", kind="on-demand", source="a bill", seen=seen)

@@ -51,7 +51,7 @@ def test_the_figures_of_the_post_from_its_own_numbers(reports: Reports) -> None:
     assert (measured["callers"], measured["batch"]) == (["8", "8"], ["4", "4"])
 
 
-def test_what_a_service_that_is_worse_looks_like(reports: Reports) -> None:
+def test_a_worse_service_has_a_ratio_below_one_and_its_errors(reports: Reports) -> None:
     slow = a_run("slow", summary__images_per_s=27.0, summary__latency_ms__p90=1000.0)
     slow["summary"] |= {"errors": {"503": 1200, "504": 0}, "restarts_seen": 2, "seconds": 7100.0}
     rows = reports.page([a_run("g4"), slow]).rows()
@@ -78,7 +78,7 @@ def test_the_slips_are_on_the_page(reports: Reports) -> None:
     assert len(page.tables[-1]) == 1 + len(read_prices())
 
 
-def test_runs_as_they_are_measured(reports: Reports) -> None:
+def test_runs_written_by_the_commands_themselves(reports: Reports) -> None:
     """The files of the commands themselves, against a service on a real socket."""
     images = folder_of(reports.folder / "images", 4)
     runs = {

@@ -74,7 +74,9 @@ def test_by_default_no_origin_may() -> None:
 
 
 @pytest.mark.parametrize("origins", ["app.example.com", "https://a.example/", "https://a,b", ","])
-def test_what_is_no_origin_is_said_at_start(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+def test_an_invalid_origin_is_an_error_at_startup(
+    monkeypatch: pytest.MonkeyPatch, origins: str
+) -> None:
     monkeypatch.setenv("DETECT_CORS_ORIGINS", origins)
     with pytest.raises(SettingsError, match=r"DETECT_CORS_ORIGINS=.* is not an origin like https:"):
         Settings.load()

@@ -114,7 +114,7 @@ def test_all_addresses_of_a_name_are_asked_in_turn() -> None:
         assert min(len(one.pictures), len(two.pictures)) >= 5
 
 
-def test_a_server_that_comes_back_after_long_is_found_soon() -> None:
+def test_a_server_that_returns_after_long_is_reconnected_soon() -> None:
     port = free_port()
 
     async def run() -> None:

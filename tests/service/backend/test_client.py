@@ -231,7 +231,7 @@ def test_one_available_server_is_enough_for_readiness() -> None:
 
         async def ready(serving: TFServing) -> None:
             assert await asyncio.wait_for(serving.version(1.5), 1) == 3
-            await asyncio.sleep(2)  # the look at the slow one goes on, and fails
+            await asyncio.sleep(2)  # the health check of the slow server continues, and fails
 
         _, registry = call(three, ready)
         ejected = [

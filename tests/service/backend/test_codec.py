@@ -84,7 +84,7 @@ def test_bytes_that_are_no_answer_are_refused() -> None:
         ("dog", 16, -0.5, (0.0, 0.0, 1.0, 1.0)),
     ],
 )
-def test_what_is_no_number_or_no_score_is_refused(row: Row, raw: bool) -> None:
+def test_invalid_numbers_and_scores_are_refused(row: Row, raw: bool) -> None:
     with pytest.raises(BackendFailed, match="not numbers"):
         decode_response(answer([DOG, row], raw=raw).SerializeToString())
 

@@ -102,7 +102,7 @@ def test_level() -> None:
     assert events == ["warned", "library error", "uvicorn warning", "deprecated"]
 
 
-def test_a_setting_that_is_no_level_or_format() -> None:
+def test_invalid_log_levels_and_formats() -> None:
     for variable, value in (("DETECT_LOG_LEVEL", "loud"), ("DETECT_LOG_FORMAT", "xml")):
         done = subprocess.run(
             [sys.executable, "-m", "service"],
@@ -176,7 +176,9 @@ def test_a_stalled_reader_of_the_log_stalls_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("broken", ["full", "closed", "reader gone"])
-def test_log_lines_that_cannot_be_written_are_counted_and_the_rest_goes_on(broken: str) -> None:
+def test_log_lines_that_cannot_be_written_are_counted_and_the_service_continues(
+    broken: str,
+) -> None:
     stderr: int | None = None
     if broken == "full":
         stderr = os.open("/dev/full", os.O_WRONLY)

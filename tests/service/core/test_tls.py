@@ -42,7 +42,7 @@ def test_an_identity_that_cannot_be_used(made: Certificates) -> None:
         check_identity(__file__, key)
 
 
-def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(made: Certificates) -> None:
+def test_a_key_with_a_password_is_refused_without_a_prompt(made: Certificates) -> None:
     key = serialization.load_pem_private_key(made.key.read_bytes(), None)
     locked = made.folder / "locked.key"
     locked.write_bytes(

@@ -58,7 +58,7 @@ def test_waiting_ends_with_the_budget_and_the_place_is_not_lost() -> None:
     asyncio.run(scenario())
 
 
-def test_no_budget_left_is_no_place() -> None:
+def test_without_budget_no_slot_is_acquired() -> None:
     async def scenario() -> None:
         admission, in_flight, _ = make(1, 5)
         with pytest.raises(DeadlineExceeded, match="No time was left"):
@@ -134,7 +134,7 @@ async def fill(admission: Admission, places: int, waiting: int) -> list[asyncio.
     return tasks
 
 
-def test_who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
+def test_requests_that_cannot_meet_their_deadline_are_rejected_with_retry_after() -> None:
     admission, _, queued = paced(2, 100, 5)
 
     async def scenario() -> None:

@@ -85,7 +85,7 @@ def test_a_png_of_many_pixels_is_refused_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_orientation_in_xmp_alone_is_nobodys(kind: str) -> None:
+def test_orientation_only_in_xmp_is_ignored(kind: str) -> None:
     """Browsers do not turn by it; and what is detected must be what is drawn."""
     xmp = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '

@@ -43,7 +43,7 @@ class Server:
 
 
 async def overload(work_s: float, budget_s: float) -> dict[str, Counter[str]]:
-    """Three times what the server can do; outcomes of what came before and after it slowed down."""
+    """Three times the server's capacity; outcomes of requests before and after it slowed down."""
     loop, chance, registry = asyncio.get_running_loop(), random.Random(1), CollectorRegistry()
     gauges = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
     admission = Admission(SLOTS, 64, *gauges, clock=loop.time)

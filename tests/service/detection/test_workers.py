@@ -60,7 +60,7 @@ def test_a_wait_ends_at_the_deadline_and_those_behind_it_go_on() -> None:
 
 
 def test_memory_is_held_until_the_thread_has_ended() -> None:
-    """Nobody can stop a decoder, so its memory is not free when its caller has left."""
+    """A decoder cannot be stopped, so its memory stays reserved after its caller disconnected."""
 
     async def scenario() -> None:
         workers = PixelWorkers(100, 1)

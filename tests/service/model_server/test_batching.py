@@ -304,7 +304,7 @@ def test_files_that_are_refused(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_a_damaged_picture_fails_the_whole_batch_of_the_server(tmp_path: Path) -> None:
-    """The hazard: eight callers, one damaged picture, and nobody has an answer."""
+    """The hazard: with one damaged picture of eight callers, all eight fail."""
     tiny_models.save(tmp_path / "tiny", 1)
     file = tmp_path / "batching.txt"
     file.write_text("max_batch_size { value: 4 } batch_timeout_micros { value: 3000000 }")

@@ -13,9 +13,7 @@ from service.model_server.flags import Flags, first_config
         (["--enable_model_warmup=maybe"], "'maybe' is neither true nor false"),
     ],
 )
-def test_flags_that_make_no_sense(
-    flags: list[str], text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_flags(flags: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         Flags().parse_args(flags)
     assert exit.value.code == 255
@@ -44,7 +42,7 @@ def test_flags_take_both_forms() -> None:
         (["--model_config_file=/no/such/file"], "/no/such/file; No such file or directory"),
     ],
 )
-def test_nothing_to_serve(flags: list[str], text: str) -> None:
+def test_missing_models_are_an_error(flags: list[str], text: str) -> None:
     with pytest.raises(tf.errors.OpError) as caught:
         first_config(Flags().parse_args(flags))
     assert caught.value.message == text

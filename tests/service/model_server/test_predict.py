@@ -34,7 +34,7 @@ def test_predict_takes_typed_fields_as_well_as_content(server: Server) -> None:
     assert list(server.predict(request("tiny", x=proto)).outputs["y"].float_val) == [2.0, 5.0]
 
 
-def test_pictures_of_different_sizes_go_in_and_words_come_out(server: Server) -> None:
+def test_pictures_of_different_sizes_in_and_strings_out(server: Server) -> None:
     pictures = [jpeg(30, 20), jpeg(8, 16)]
     response = server.predict(request("tiny", "measure", image=(pictures, tf.string)))
     assert list(response.outputs["sizes"].int_val) == [20, 30, 16, 8]

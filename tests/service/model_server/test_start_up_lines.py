@@ -1,4 +1,4 @@
-"""TensorFlow's announcements are dropped, and nothing else."""
+"""Only TensorFlow's announcements are dropped from the log."""
 
 import os
 import subprocess

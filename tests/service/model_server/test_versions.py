@@ -55,7 +55,9 @@ def test_new_version_takes_over_without_a_failed_request(server: Server, tmp_pat
     )
 
 
-def test_version_that_cannot_be_loaded_leaves_the_old_one(server: Server, tmp_path: Path) -> None:
+def test_a_version_that_cannot_be_loaded_does_not_replace_the_old_one(
+    server: Server, tmp_path: Path
+) -> None:
     tiny_models.save(tmp_path, 1)
     server.add("broken", tmp_path)
     (tmp_path / "2").mkdir()
@@ -80,7 +82,7 @@ def test_version_that_cannot_be_loaded_leaves_the_old_one(server: Server, tmp_pa
     assert server.predict(request("broken", x=X)).model_spec.version.value == 4
 
 
-def test_removed_version_gives_way_to_the_one_before(server: Server, tmp_path: Path) -> None:
+def test_a_removed_version_is_replaced_by_the_previous_one(server: Server, tmp_path: Path) -> None:
     for version in (1, 2):
         tiny_models.save(tmp_path, version)
     server.add("back", tmp_path)

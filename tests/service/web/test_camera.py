@@ -17,7 +17,7 @@ from tests.support.processes.browser import browser, write_y4m
 from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 
-def test_no_camera(page: Any) -> None:
+def test_a_missing_camera_is_reported(page: Any) -> None:
     page.find_element(By.ID, "camera").click()
     wait_for(lambda: text(page, "problem"))
     assert text(page, "problem") in (

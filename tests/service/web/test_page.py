@@ -32,7 +32,7 @@ def test_a_photo_gets_its_boxes_and_rows(page: Any, photo: Path) -> None:
     assert where == pytest.approx([40 / 320, 30 / 240, 160 / 320], abs=0.015)
 
 
-def test_the_threshold_and_the_labels_filter_without_asking_again(
+def test_threshold_and_labels_filter_without_another_request(
     page: Any, photo: Path, backend: FakeBackend
 ) -> None:
     upload(page, photo)
@@ -61,7 +61,7 @@ def test_a_models_label_is_never_html(page: Any, photo: Path) -> None:
     assert not page.find_elements(By.CSS_SELECTOR, "#rows img, #labels img")
 
 
-def test_a_row_lights_its_box(page: Any, photo: Path) -> None:
+def test_focusing_a_row_highlights_its_box(page: Any, photo: Path) -> None:
     upload(page, photo)
     wait_for(lambda: boxes(page) == 3)
     page.execute_script("document.querySelectorAll('#rows tr')[1].focus()")
@@ -83,21 +83,21 @@ def test_a_turned_picture_is_shown_upright_with_its_boxes(page: Any, tmp_path: P
     assert shape[0] / shape[1] == pytest.approx(240 / 320, abs=0.01)
 
 
-def test_a_samples_picture_is_one_click(page: Any) -> None:
+def test_a_sample_picture_is_detected_with_one_click(page: Any) -> None:
     wait_for(lambda: page.find_elements(By.CSS_SELECTOR, "#samples button"))
     page.find_element(By.CSS_SELECTOR, "#samples button").click()
     wait_for(lambda: boxes(page) == 3)
     assert "512 \N{MULTIPLICATION SIGN} 512" in text(page, "status")
 
 
-def test_a_bad_picture_shows_the_services_sentence(page: Any, tmp_path: Path) -> None:
+def test_a_bad_picture_shows_the_services_error(page: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"rubbish")
     upload(page, tmp_path / "bad.jpg")
     wait_for(lambda: "are not a picture" in text(page, "problem"))
     assert boxes(page) == 0
 
 
-def test_copied_and_saved(page: Any, photo: Path, tmp_path: Path) -> None:
+def test_copy_and_save_buttons(page: Any, photo: Path, tmp_path: Path) -> None:
     page.execute_cdp_cmd(
         "Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
     )
@@ -139,7 +139,7 @@ def test_a_service_without_a_model_server_says_so_and_recovers(
     assert not page.find_element(By.ID, "problem").is_displayed()
 
 
-def test_the_page_needs_nothing_from_elsewhere(gateway: GatewayProcess) -> None:
+def test_the_page_loads_nothing_from_other_hosts(gateway: GatewayProcess) -> None:
     files = [p for p in (ROOT / "service" / "web").iterdir() if p.is_file()]
     assert sum(p.stat().st_size for p in files) < 60_000
     for path in files:

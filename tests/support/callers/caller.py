@@ -1,4 +1,4 @@
-"""Somebody who calls a service over one kept connection, and what a process costs."""
+"""A caller with one keep-alive connection, and the CPU time and memory of a process."""
 
 import http.client
 import json

@@ -10,7 +10,7 @@ A, IN = 1, 1
 
 
 class DnsServer:
-    """Answers every name with `addresses` (IPv4), which nobody may remember."""
+    """Answers every name with `addresses` (IPv4), with a TTL of 0."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)

@@ -68,7 +68,7 @@ class FakeBackend:
     about: str = '{"input": {"width": 416, "height": 416}, "precision": "float32"}'
     credentials: grpc.ServerCredentials | None = None
     pictures: list[bytes] = field(default_factory=list)
-    budgets_s: list[float] = field(default_factory=list)  # each call's time left, as it came
+    budgets_s: list[float] = field(default_factory=list)  # each call's remaining time on arrival
     status_refusal: "Refuse | None" = None  # what GetModelStatus is refused with
     cancelled: int = 0  # calls that ended before their answer
 

@@ -38,7 +38,7 @@ def problem(status: int, detail: str, retry_after: str | None = None) -> Reply:
 
 @dataclass
 class FakeService:
-    """`reply` gets a picture's bytes. `received` is every request's bytes, in their order."""
+    """`reply` gets a picture's bytes. `received`: the bytes of all requests, in order."""
 
     reply: Callable[[bytes], Reply]
     received: list[bytes] = field(default_factory=list)

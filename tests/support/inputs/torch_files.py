@@ -23,7 +23,7 @@ class _Storage:
 
 
 def _stand_ins() -> dict[str, types.ModuleType]:
-    """PyTorch's names, and those of models.py, for as long as something is pickled by them."""
+    """Stand-ins for the classes of PyTorch and models.py that pickling needs."""
     modules = {name: types.ModuleType(name) for name in ("torch", "torch._utils", "models")}
 
     def put(module: str, name: str, thing: Any) -> None:
@@ -76,7 +76,7 @@ class _Pickler(pickle.Pickler):
 
 
 def save(path: Path, content: Any, old: bool = False) -> Path:
-    """torch.save(content, path), where a tensor is an array; `old`: as before PyTorch 1.6."""
+    """torch.save(content, path) with arrays as tensors; `old`: the format before PyTorch 1.6."""
     pickler = _Pickler(pickled := io.BytesIO())
     with patch.dict(sys.modules, TORCH):
         pickler.dump(content)

@@ -18,13 +18,13 @@ WIDTH = 1 / 8  # of the real network, so that a test takes milliseconds
 
 
 def registered(classes: int = 80, width: float = 1.0) -> list[tuple[str, tuple[int, ...]]]:
-    """models.py's convolutions as it registers them: name, filters x channels x size x size."""
-    found = []
+    """The convolutions of models.py in order: name, filters x channels x size x size."""
+    convolutions = []
 
     def conv(name: str, channels: int, filters: int, size: int) -> None:
         ours = [8 * max(1, round(c * width / 8)) for c in (channels, filters)]
         ours[0] = 3 if channels == 3 else ours[0]
-        found.append((name, (ours[1], ours[0], size, size)))
+        convolutions.append((name, (ours[1], ours[0], size, size)))
 
     def convs(module: str, first: int, *rest: tuple[int, int, int]) -> None:
         for number, (channels, filters, size) in enumerate(rest, first):
@@ -51,11 +51,11 @@ def registered(classes: int = 80, width: float = 1.0) -> list[tuple[str, tuple[i
     convs("head", 17, (512, 1024, 3), (1024, 0, 1))
     outputs = 3 * (5 + classes)
     heads = ("head.conv2", "head.conv10", "head.conv18")
-    return [(name, (outputs, *s[1:]) if name in heads else s) for name, s in found]
+    return [(name, (outputs, *s[1:]) if name in heads else s) for name, s in convolutions]
 
 
 def tensors_of(weights: Path, network: Network, names: list[tuple[str, str]]) -> Tensors:
-    """A `.weights` as a state dict; names: of each convolution, and of its normalization."""
+    """A `.weights` file as a state dict; `names` of each convolution and its normalization."""
     floats = np.fromfile(weights, "<f4", offset=20)
     cursor = 0
     tensors: Tensors = {}

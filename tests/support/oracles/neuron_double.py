@@ -1,4 +1,4 @@
-"""tensorflow-neuron's calls and its rules of what goes on the chip, without the chip.
+"""A test double of tensorflow-neuron: its calls, and its rules of which operations it supports.
 
 `python -m tests.support.oracles.neuron_double ...` is `python -m yolov4 ...` where
 `import tensorflow.neuron`
@@ -96,7 +96,7 @@ def _fused(graph_def: Any, pieces: list[set[str]], outputs: list[str], dynamic: 
             at.attr["shape"].shape.CopyFrom(
                 nodes[source(name)].attr["_output_shapes"].list.shape[0]
             )
-            if not dynamic:  # then a program takes what it was compiled for and nothing else
+            if not dynamic:  # then a program accepts only the batch size it was compiled for
                 check = program.node.add(name=f"fixed{index}", op="EnsureShape", input=[at.name])
                 check.attr["T"].type = at.attr["dtype"].type
                 check.attr["shape"].CopyFrom(at.attr["shape"])

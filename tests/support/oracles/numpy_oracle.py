@@ -1,4 +1,4 @@
-"""Decoding and NMS once more, in loops over scalars after Darknet's own, sharing no code with ours.
+"""A second implementation of decoding and NMS: scalar loops like Darknet's, without shared code.
 
 Source: AlexeyAB/darknet, src/yolo_layer.c (get_yolo_box, forward_yolo_layer) and src/box.c.
 """

@@ -9,7 +9,7 @@ Done = TypeVar("Done")
 
 
 class _Selector(selectors.SelectSelector):
-    """Instead of waiting for a timer, the clock goes on to it."""
+    """The clock jumps to the next timer instead of waiting for it."""
 
     now = 0.0
 

@@ -276,13 +276,13 @@ def test_names_that_are_not_the_networks_are_refused(
 
 
 @pytest.mark.parametrize("read", [read_names, lambda path: read_weights(path, TWO)])
-def test_a_missing_file_is_a_sentence(tmp_path: Path, read: object) -> None:
+def test_a_missing_file_is_reported_in_one_line(tmp_path: Path, read: object) -> None:
     assert callable(read)
     with pytest.raises(ModelError, match=r"cannot read .*none: No such file"):
         read(tmp_path / "none")
 
 
-def test_a_text_as_weights_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_a_text_file_as_weights_is_refused_in_one_line(tmp_path: Path) -> None:
     """Its first letters are numbers too large for an int32 sum, which must not be a second word."""
     cfg, weights, _ = write_model(tmp_path)
     weights.write_text("these are no weights but a text\n")

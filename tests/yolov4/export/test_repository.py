@@ -41,7 +41,7 @@ def test_while_it_is_written_a_version_has_a_name_tensorflow_serving_passes_over
     assert not seen[0].isdecimal()
 
 
-def test_a_version_can_be_read_by_the_server_whoever_that_is(tmp_path: Path) -> None:
+def test_a_version_is_readable_by_other_users(tmp_path: Path) -> None:
     umask = os.umask(0o022)
     try:
         assert publish(tmp_path, write).stat().st_mode & 0o777 == 0o755

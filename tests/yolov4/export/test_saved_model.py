@@ -147,13 +147,13 @@ def test_pictures_of_different_sizes_and_kinds_share_a_batch(predict: Predict) -
             )
 
 
-def test_no_pictures_at_all_are_refused_with_a_sentence(predict: Predict) -> None:
+def test_an_empty_batch_is_refused_with_a_message(predict: Predict) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="at least one picture expected"):
         predict([])
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"no picture", encoded(noise(64, 64), "JPEG")[:400]])
-def test_what_is_no_picture_is_an_invalid_argument(predict: Predict, rubbish: bytes) -> None:
+def test_undecodable_data_is_an_invalid_argument(predict: Predict, rubbish: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         predict([rubbish])
 
@@ -218,7 +218,7 @@ def test_warm_up_requests_are_there_and_run(version: Path, predict: Predict) -> 
     assert sizes == [1, 3]
 
 
-def test_the_version_says_where_it_comes_from(version: Path) -> None:
+def test_the_version_records_its_source(version: Path) -> None:
     assert json.loads((version / "assets.extra" / "model.json").read_text()) == {
         "cfg": "small.cfg",
         "input": {"width": 96, "height": 64},

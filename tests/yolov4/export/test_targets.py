@@ -72,7 +72,7 @@ def test_a_target_has_its_precisions(target: str, wanted: str, found: str) -> No
     assert choose_precision(target, wanted) == found
 
 
-def test_a_precision_that_a_target_has_not_is_a_sentence() -> None:
+def test_an_unsupported_precision_is_reported_in_one_line() -> None:
     with pytest.raises(ModelError, match="--precision bf16: target g4 knows fp16 and f32"):
         choose_precision("g4", "bf16")
     assert choose_precision("cpu") in TARGETS["cpu"].precisions
@@ -125,7 +125,7 @@ def test_a_shortcut_with_mish_stays_finite_in_float16(tmp_path: Path) -> None:
     assert all(differ(wanted.numpy(), head.numpy()) < 0.005 for head, wanted in heads)
 
 
-def test_a_weight_beyond_float16_is_a_sentence(
+def test_a_weight_beyond_float16_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = write_model(tmp_path)
@@ -217,7 +217,7 @@ def test_flags_of_the_caller_reach_the_compiler_too(tmp_path: Path) -> None:
     assert "--verbose" in done.stderr
 
 
-def test_a_compiler_that_fails_is_a_sentence(tmp_path: Path) -> None:
+def test_a_failing_compiler_is_reported_in_one_line(tmp_path: Path) -> None:
     done = compiled_by_the_double(tmp_path, write_model(tmp_path), status=1)
     assert done.returncode == 2, done.stderr
     assert "error: neuron-cc has compiled nothing" in done.stderr

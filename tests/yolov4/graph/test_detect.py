@@ -166,7 +166,7 @@ def test_boxes_reach_beyond_the_picture_unclipped() -> None:
 
 
 @pytest.mark.parametrize(("overlap", "kept"), [(0.44, 2), (0.46, 1)])
-def test_a_box_goes_when_a_better_one_covers_more_than_45_percent(
+def test_a_box_is_suppressed_if_its_iou_with_a_better_one_exceeds_45_percent(
     overlap: float, kept: int
 ) -> None:
     # Two boxes of equal size, a cell of 16 pixels apart: IoU = (w - 16) / (w + 16).
@@ -208,7 +208,7 @@ def test_of_boxes_apart_with_equal_scores_all_stay() -> None:
 
 
 @pytest.mark.parametrize(("score", "kept"), [(0.00099, 0), (0.00101, 1)])
-def test_the_floor_lies_at_a_thousandth(score: float, kept: int) -> None:
+def test_the_score_floor_is_a_thousandth(score: float, kept: int) -> None:
     (found,) = ours(ONE, [head_of([(1, 1, 8, 8, score)])], [(64, 64)])
     assert len(found) == kept
 

@@ -23,5 +23,5 @@ def test_the_flags_decide(tmp_path: Path, flags: str, wanted: str) -> None:
     assert cpu_precision(file) == wanted
 
 
-def test_where_nothing_can_be_told_it_is_float32(tmp_path: Path) -> None:
+def test_unknown_cpu_features_mean_float32(tmp_path: Path) -> None:
     assert cpu_precision(tmp_path / "none") == "f32"

@@ -84,6 +84,6 @@ def test_another_input_size_changes_nothing_but_the_size() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 64), (64, 100), (0, 64), (-32, 64)])
-def test_an_input_size_that_is_no_multiple_of_32_is_refused(width: int, height: int) -> None:
+def test_input_sizes_must_be_multiples_of_32(width: int, height: int) -> None:
     with pytest.raises(ModelError, match=f"{width}x{height}.*multiples of 32"):
         network(Convolutional(16, 1), HEAD).resized(width, height)

@@ -15,7 +15,7 @@ NETWORK = Network(
 )
 
 
-def test_a_kernel_is_as_deep_as_one_group_of_what_comes_in() -> None:
+def test_a_kernel_has_the_channels_of_one_input_group() -> None:
     assert [(s.layer, s.kernel) for s in conv_shapes(NETWORK)] == [
         (0, (3, 3, 3, 6)),
         (2, (5, 5, 1, 6)),

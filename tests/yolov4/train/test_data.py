@@ -64,20 +64,20 @@ def test_reads_the_wanted_categories_only(tmp_path: Path) -> None:
         ({"categories": "none"}, set(), "not in COCO's format"),
         ({"images": []}, set(), "not in COCO's format"),  # annotations of no picture
         ({"images": [], "annotations": []}, set(), "no pictures"),
-        ({"annotations": []}, set(), "annotates no object"),
+        ({"annotations": []}, set(), "contains no objects"),
         ({}, {"blue"}, "no category blue"),
         ({"images": [{"id": 7, "file_name": "c.png", "width": 1, "height": 1}], "annotations": []},
          set(), "cannot read .*c.png: No such file"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(
+def test_invalid_annotations_are_reported(
     tmp_path: Path, changes: dict[str, Any], only: set[str], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
         read_coco(coco(tmp_path, **changes), tmp_path, 32, 32, only)
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_an_undecodable_file_is_named(tmp_path: Path) -> None:
     path = coco(tmp_path)
     (tmp_path / "b.png").write_text("no picture")
     with pytest.raises(ModelError, match=r"b\.png is not a picture"):

@@ -96,7 +96,7 @@ def test_a_perfect_head_has_hardly_any_loss_and_a_wrong_class_costs() -> None:
     assert float(wrong.box) == float(right.box)
 
 
-def test_no_object_at_all_teaches_that_there_is_none() -> None:
+def test_without_objects_only_objectness_is_trained() -> None:
     heads = [tf.zeros([1, 12, 8, 16]), tf.zeros([1, 6, 4, 16])]
     found = losses(two_heads(), heads, truth())
     assert float(found.box) == float(found.classes) == 0

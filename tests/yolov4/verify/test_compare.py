@@ -91,7 +91,7 @@ def test_detections_that_float32_has_not_got_are_extra() -> None:
     assert "1 of 1 found again, 1 extra" in str(comparison)
 
 
-def test_no_pictures_and_no_artefact_are_a_sentence(
+def test_missing_pictures_and_artefacts_are_reported_in_one_line(
     tmp_path: Path, scenes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = write_model(tmp_path)

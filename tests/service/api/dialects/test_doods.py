@@ -100,7 +100,7 @@ def test_errors_have_an_error(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[1]", b'"x"', b'{"data": NaN}', b"\xff" * 100, b"[" * 5000]
 )
-def test_what_is_no_json_object(http: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object(http: httpx.Client, body: bytes) -> None:
     response = http.post("/detect", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert "JSON" in response.json()["error"]

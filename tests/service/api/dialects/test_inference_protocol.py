@@ -109,7 +109,7 @@ def test_broken_binary_requests(http: httpx.Client, change: Any, sentence: str) 
     assert sentence in response.json()["error"]
 
 
-def test_a_length_that_lies(http: httpx.Client) -> None:
+def test_a_wrong_length(http: httpx.Client) -> None:
     body, headers = binary(picture())
     at = int(headers[HEADER])
     response = http.post(INFER, content=body[:at] + b"\0\0\0\0" + body[at + 4 :], headers=headers)

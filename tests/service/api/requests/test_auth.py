@@ -111,7 +111,7 @@ def test_a_request_without_a_known_key_is_rejected(
     assert "key" not in line_of(gateway, response)
 
 
-def test_a_key_comes_before_the_query(gateway: GatewayProcess) -> None:
+def test_the_key_is_checked_before_the_query(gateway: GatewayProcess) -> None:
     refused = 'detect_requests_total{code="401",route="/detect"}'
     counted = 'detect_rejected_total{reason="unauthorized"}'
     before, counted_before = gateway.metric(refused), gateway.metric(counted)
@@ -121,7 +121,7 @@ def test_a_key_comes_before_the_query(gateway: GatewayProcess) -> None:
     assert post(gateway, bearer(KEYS["cam-7"]), "/detect?score_threshold=7").status_code == 422
 
 
-def test_a_key_comes_before_the_body(gateway: GatewayProcess) -> None:
+def test_the_key_is_checked_before_the_body(gateway: GatewayProcess) -> None:
     """A body that waits to be asked for is asked for only with a key."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     for key, first in (("wrong", b"HTTP/1.1 401"), (KEYS["cam-7"], b"HTTP/1.1 100")):
@@ -134,7 +134,7 @@ def test_a_key_comes_before_the_body(gateway: GatewayProcess) -> None:
             assert connection.recv(4096).startswith(first)
 
 
-def test_no_spelling_of_the_path_goes_around_the_key(gateway: GatewayProcess) -> None:
+def test_no_spelling_of_the_path_bypasses_the_key(gateway: GatewayProcess) -> None:
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     spellings = (
         *("/detect", "/%64etect", "/detect/batch", "/detect%2Fbatch", "/detect?x=/livez"),

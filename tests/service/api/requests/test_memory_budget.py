@@ -1,4 +1,4 @@
-"""Uploads of all requests together: bounded, and released whatever becomes of a request."""
+"""The memory budget of all uploads: limited, and released however a request ends."""
 
 import http.client
 import socket

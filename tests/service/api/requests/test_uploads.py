@@ -164,7 +164,7 @@ def test_a_picture_in_base64(gateway: GatewayProcess, prefix: str) -> None:
     ],
     ids=range(11),
 )
-def test_json_that_is_no_picture(
+def test_json_without_a_picture(
     gateway: GatewayProcess, body: bytes, status: int, kind: str, says: str
 ) -> None:
     headers = {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""GET /model: what the served version says of itself, and null for what it does not."""
+"""GET /model: the properties of the served version, null where unknown."""
 
 from typing import Any
 
