@@ -163,14 +163,14 @@ def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:
     np.testing.assert_array_equal(found[:1000], vector[:1000])
 
 
-def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_with_other_options_is_refused(tmp_path: Path) -> None:
     def fresh(network: Network, plan: Plan) -> State:
         return State(np.zeros(count_floats(network), np.float32), network, plan)
 
     plan = Plan(steps=5)
     fresh(START, plan).save(tmp_path / "c.npz", plan)
     fresh(START, plan).load(tmp_path / "c.npz", plan)
-    with pytest.raises(ModelError, match="another plan: delete it"):
+    with pytest.raises(ModelError, match="other options: delete it"):
         fresh(START, plan).load(tmp_path / "c.npz", Plan(steps=6))
     with pytest.raises(ModelError, match="another network: delete it"):
         fresh(with_classes(START, 3), plan).load(tmp_path / "c.npz", plan)
