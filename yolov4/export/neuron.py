@@ -177,8 +177,8 @@ def _only_program(operations: Sequence[Any]) -> list[Any]:
         )
     if len(programs) > 1 or any(op.type in CONVOLUTIONS for op in left):
         raise ModelError(
-            f"the network was split into {len(programs)} programs (several programs all run on one "
-            f"core), and these operations remain on the host: {_named(left)}"
+            f"the network was split: programs: {len(programs)} (several all run on one core), "
+            f"operations that remain on the host: {_named(left)}"
         )
     return left
 

@@ -242,9 +242,9 @@ def test_all_convolutions_must_be_in_one_program() -> None:
     program, pad = operation("NeuronOp"), operation("Pad", "convolutional_0/Pad")
     assert _only_program([operation("Placeholder"), pad, program, operation("IdentityN")]) == [pad]
     foreign = operation("PadV2", "maxpool_5/PadV2")
-    with pytest.raises(ModelError, match=r"into 2 programs .*host: maxpool_5/PadV2 \(PadV2\)"):
+    with pytest.raises(ModelError, match=r"programs: 2 .*host: maxpool_5/PadV2 \(PadV2\)"):
         _only_program([program, foreign, program])
-    with pytest.raises(ModelError, match=r"in 1 programs, .*, convolutional_9/Conv2D \(Conv2D\)"):
+    with pytest.raises(ModelError, match=r"programs: 1 .*, convolutional_9/Conv2D \(Conv2D\)"):
         _only_program([program, foreign, operation("Conv2D", "convolutional_9/Conv2D")])
 
 
