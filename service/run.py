@@ -20,7 +20,7 @@ from typing import NoReturn
 DEFAULT = "yolov4-tiny"
 DEMO = "demo"  # the bundled model
 REPOSITORY = Path("model_repository")
-PHOTO = "service/web/samples/coffee.jpg"
+PHOTO = "service/web/samples/astronaut.jpg"
 PICTURES = {DEFAULT: PHOTO, "yolov4": PHOTO, DEMO: "yolov4/demo/pictures/shapes-1.jpg"}
 READY_WITHIN_S = 300  # to read a large model, and to compile and warm it up
 STOP_WITHIN_S = 40  # more than the gateway takes with default settings
