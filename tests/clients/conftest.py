@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.inputs.official import COFFEE, NAME
 from tests.support.processes.gateway_process import GatewayProcess
-from tests.support.processes.whole_service import whole_service
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +18,11 @@ def model() -> str:
 def gateway(
     coco_repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
+    # TensorFlow before tensorflow_serving: its messages cannot be the first to import it.
+    import tensorflow  # noqa: F401
+
+    from tests.support.processes.whole_service import whole_service
+
     with whole_service(tmp_path_factory.mktemp("service"), coco_repository, NAME) as (gateway, _):
         yield gateway
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import tensorflow  # noqa: F401 - tensorflow_serving cannot be the first to import it
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
