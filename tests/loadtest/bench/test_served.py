@@ -21,6 +21,6 @@ def test_a_round_of_each(
     served, served_cpu, alone, alone_cpu, memory = map(float, re.findall(r"[\d.]+(?= \w)", one))
     assert min(served, served_cpu, alone, alone_cpu) > 0
     assert 100 < memory < 3000
-    rate, by_cpu = re.findall(r"0\.\d{3}", summary)
+    rate, by_cpu = re.findall(r"(?<![\d.])\d\.\d{3}", summary)
     assert float(rate) == pytest.approx(served / alone, abs=0.01)
     assert float(by_cpu) == pytest.approx(alone_cpu / served_cpu, abs=0.05)
