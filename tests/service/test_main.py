@@ -142,7 +142,10 @@ def test_while_draining_every_answer_says_that_it_is_the_last() -> None:
         assert gateway.process.wait(20) == 0
 
 
-@pytest.mark.parametrize("client_does", ["not read", "not finish its upload", "not begin"])
+@pytest.mark.parametrize(
+    "client_does",
+    [pytest.param("not read", marks=pytest.mark.slow), "not finish its upload", "not begin"],
+)
 def test_no_client_can_hold_up_the_end(client_does: str) -> None:
     """Its own time limits are far away; those of the end hold."""
     with (

@@ -10,6 +10,7 @@ from tests.support.inputs.pictures import picture
 from tests.support.project import free_port
 
 
+@pytest.mark.slow
 def test_a_round_of_each(
     small_repository: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -303,6 +303,7 @@ def test_files_that_are_refused(tmp_path: Path, text: str, says: str) -> None:
 # The server as a process
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_fails_the_whole_batch_of_the_server(tmp_path: Path) -> None:
     """The hazard: with one damaged picture of eight callers, all eight fail."""
     tiny_models.save(tmp_path / "tiny", 1)

@@ -74,6 +74,7 @@ def test_first_version_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> 
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_base_path_may_come_later_and_sigterm_lets_calls_finish(tmp_path: Path) -> None:
     base = tmp_path / "late"
     flags = (f"--model_base_path={base}", "--enable_serialization_as_tensor_content=true")

@@ -187,6 +187,7 @@ class SilentFlood:
                         open_one()
 
 
+@pytest.mark.slow
 def test_silent_connections_keep_no_probe_and_no_caller_out(backend: FakeBackend) -> None:
     """More of them than the gateway takes, reopened as soon as they are closed."""
     with (

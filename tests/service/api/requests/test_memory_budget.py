@@ -99,6 +99,7 @@ def memory_mib(gateway: GatewayProcess) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/detect", "/detect/batch"])
 def test_a_flood_of_large_uploads_stays_within_the_budget(path: str) -> None:
     """At default settings. Besides the budget, a connection has what the event loop and the
