@@ -29,7 +29,7 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--precision",
         choices=("auto", *PRECISIONS),
         default="auto",
-        help="auto: bf16 on CPUs that support it, otherwise f32; fp16 on accelerators "
+        help="auto: bf16 on CPUs with AMX, otherwise f32; fp16 on accelerators "
         "(default: %(default)s)",
     )
     export.add_argument(

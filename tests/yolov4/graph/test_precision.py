@@ -1,4 +1,4 @@
-"""Which CPUs are taken to multiply bfloat16."""
+"""On which CPUs bfloat16 is the default."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from yolov4.graph.precision import cpu_precision
     ("flags", "wanted"),
     [
         ("fpu avx2 avx512f amx_bf16 amx_tile", "bf16"),
-        ("fpu avx512f avx512_bf16", "bf16"),
+        ("fpu avx512f avx512_bf16", "f32"),
         ("fpu avx2 avx512f avx512_vnni", "f32"),
         ("fpu amx_bf16_not", "f32"),
         ("", "f32"),
