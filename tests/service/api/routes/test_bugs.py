@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import problems, routes, routing
 from service.api.app import create_app
 from service.core import logs
 from service.core.lifecycle import Lifecycle
@@ -67,8 +68,20 @@ def test_one_picture_of_a_batch_has_its_own_error(capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(("path", "pictures"), [("/detect", [BAD]), ("/detect/batch", [BAD, BAD])])
-def test_with_no_picture_answered_the_request_fails(path: str, pictures: list[bytes]) -> None:
+def test_with_no_picture_answered_the_request_fails(
+    path: str, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[BaseException] = []
+    reason = problems.reason
+
+    def spy(error: BaseException) -> str:
+        raised.append(error)
+        return reason(error)
+
+    for module in (problems, routing, routes):
+        monkeypatch.setattr(module, "reason", spy, raising=False)
     response, metrics = post(path, *pictures)
+    assert {str(error) for error in raised} == {"secret words"}
     assert response.status_code == 500
     assert response.json()["type"] == "urn:problem:internal-error"
     assert counts(metrics) == (0, len(pictures))
