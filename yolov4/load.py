@@ -7,8 +7,8 @@ from pathlib import Path
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.errors import ModelError
 from yolov4.network.architecture import BUILT_IN
-from yolov4.network.layers import Network
 from yolov4.network.model import Model
+from yolov4.network.network import Network
 from yolov4.torch.checkpoint import SUFFIXES, read_checkpoint
 
 HERE = Path(__file__).parent

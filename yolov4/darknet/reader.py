@@ -12,17 +12,9 @@ import numpy as np
 
 from yolov4.darknet.cfg import Section, read_sections
 from yolov4.errors import LayerError, ModelError, ModelWarning
-from yolov4.network.layers import (
-    Convolutional,
-    Dropout,
-    Layer,
-    MaxPool,
-    Network,
-    Route,
-    Shortcut,
-    Upsample,
-    Yolo,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network
 from yolov4.network.weights import Array, ConvWeights, conv_shapes, count_floats, fold_batch_norm
 
 

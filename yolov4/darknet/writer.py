@@ -6,17 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from yolov4.errors import ModelError
-from yolov4.network.layers import (
-    Convolutional,
-    Dropout,
-    Layer,
-    MaxPool,
-    Network,
-    Route,
-    Shortcut,
-    Upsample,
-    Yolo,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network
 from yolov4.network.weights import Array, count_floats
 
 VERSION = (0, 2, 5)  # of the format: major, minor, revision; from 0.2 on a 64-bit count follows

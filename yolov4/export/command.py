@@ -13,7 +13,7 @@ from yolov4.export.repository import versions
 from yolov4.export.targets import TARGETS, artefact, choose_precision
 from yolov4.graph.precision import PRECISIONS
 from yolov4.load import CFG_NAMES, DEMO, add_model_arguments, load_model, weights_path
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import count_floats
 
 Commands = argparse._SubParsersAction  # its generic parameter exists for type checkers only

@@ -40,7 +40,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from yolov4.errors import ModelError
 from yolov4.export.saved_model import Body
 from yolov4.graph.body import ACTIVATIONS, convolutional, walk
-from yolov4.network.layers import Convolutional, Network, Yolo, shapes
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional
+from yolov4.network.network import Network, shapes
 from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types

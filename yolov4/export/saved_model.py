@@ -29,8 +29,8 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from yolov4.export.repository import publish
 from yolov4.graph.body import body as network_body
 from yolov4.graph.detect import MAX_DETECTIONS, detections
-from yolov4.network.layers import Network
 from yolov4.network.model import Model
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types

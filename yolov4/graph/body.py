@@ -11,18 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.network.layers import (
-    Convolutional,
-    Dropout,
-    MaxPool,
-    Network,
-    Route,
-    Shape,
-    Shortcut,
-    Upsample,
-    Yolo,
-    shapes,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Dropout, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network, Shape, shapes
 from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types

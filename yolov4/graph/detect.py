@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.network.layers import Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.network import Network
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
 

@@ -7,16 +7,9 @@ Bochkovskiy et al., "YOLOv4" (arXiv:2004.10934); Wang et al., "CSPNet" (arXiv:19
 
 from collections.abc import Callable, Sequence
 
-from yolov4.network.layers import (
-    Convolutional,
-    Layer,
-    MaxPool,
-    Network,
-    Route,
-    Shortcut,
-    Upsample,
-    Yolo,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Layer, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network
 
 
 class _Builder:

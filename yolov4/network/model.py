@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
 
 

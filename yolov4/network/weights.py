@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yolov4.network.layers import Convolutional, Network, shapes
+from yolov4.network.layers import Convolutional
+from yolov4.network.network import Network, shapes
 
 Array = npt.NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from yolov4.errors import ModelError
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvShape, ConvWeights, conv_shapes, fold_batch_norm
 from yolov4.torch.pickle import Tensor, read_pickle
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yolov4.errors import ModelError
 from yolov4.load import CFG_NAMES, read_network
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import Array, count_floats
 
 if TYPE_CHECKING:

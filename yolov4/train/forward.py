@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from yolov4.graph.body import ACTIVATIONS, Tensor, padded, walk
-from yolov4.network.layers import Convolutional, Network, Shortcut, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Shortcut
+from yolov4.network.network import Network
 from yolov4.network.weights import BATCH_NORM_EPSILON, Array, ConvShape, conv_shapes
 
 NOISE = 0.1  # of an initial kernel, relative to its orthogonal centre

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from yolov4.errors import ModelError
-from yolov4.network.layers import Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.network import Network
 from yolov4.network.weights import Array
 from yolov4.train.data import Dataset, batch, cut
 from yolov4.train.forward import forward, parts

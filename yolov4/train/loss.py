@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from yolov4.graph.body import Tensor
-from yolov4.network.layers import Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.network import Network
 
 ASSIGN_IOU = 0.4  # 0.213 in Darknet's yolov4.cfg; looser matches cost a narrow network accuracy
 IGNORE_IOU = 0.7  # Darknet's ignore_thresh: better boxes are not penalized, even if not assigned

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from yolov4.graph.body import Tensor
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import conv_shapes
 from yolov4.train.forward import parts, sizes_of
 

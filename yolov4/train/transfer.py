@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from yolov4.darknet.reader import read_weights
-from yolov4.network.layers import Convolutional, Layer, Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Layer
+from yolov4.network.network import Network
 from yolov4.network.weights import Array, conv_shapes, count_floats
 from yolov4.train.forward import initial, sizes_of
 

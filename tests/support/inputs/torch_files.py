@@ -14,7 +14,9 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.support.inputs.torch_state_dicts import Tensors
-from yolov4.network.layers import Convolutional, Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional
+from yolov4.network.network import Network
 
 
 class _Storage:

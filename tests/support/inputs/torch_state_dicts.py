@@ -8,7 +8,7 @@ import numpy as np
 from tests.support.inputs.yolov4_models import NAMES, write_model
 from yolov4.darknet.reader import read_cfg, read_weights
 from yolov4.network.architecture import yolov4
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import conv_shapes
 
 Tensors = dict[str, np.ndarray]

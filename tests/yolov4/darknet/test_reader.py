@@ -8,17 +8,9 @@ from tests.support.inputs.yolov4_models import NAMES, SMALL_CFG, write_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.errors import ModelError, ModelWarning
 from yolov4.load import COCO_NAMES
-from yolov4.network.layers import (
-    Convolutional,
-    Dropout,
-    Layer,
-    MaxPool,
-    Network,
-    Route,
-    Shortcut,
-    Upsample,
-    Yolo,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights, count_floats
 
 NET = "[net]\nwidth=64\nheight=32\nchannels=3\n"

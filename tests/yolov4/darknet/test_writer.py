@@ -10,7 +10,8 @@ from tests.support.inputs.yolov4_models import write_model as write_random_model
 from yolov4.darknet.reader import read_cfg, read_names, read_weights
 from yolov4.darknet.writer import write_cfg, write_model, write_weights
 from yolov4.network.architecture import yolov4, yolov4_tiny
-from yolov4.network.layers import Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.network import Network
 from yolov4.network.weights import Array, conv_shapes
 from yolov4.train.forward import initial
 from yolov4.train.transfer import read_vector

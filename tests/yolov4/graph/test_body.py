@@ -19,7 +19,9 @@ from yolov4.darknet.reader import read_cfg, read_weights
 from yolov4.darknet.writer import write_cfg
 from yolov4.graph.body import ACTIVATIONS, body
 from yolov4.network.architecture import BUILT_IN
-from yolov4.network.layers import Convolutional, MaxPool, Network, Shortcut, Upsample, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, MaxPool, Shortcut, Upsample
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
 
 Array = npt.NDArray[np.float32]

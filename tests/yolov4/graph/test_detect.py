@@ -12,7 +12,9 @@ import tensorflow as tf
 from tests.support.oracles import numpy_oracle
 from tests.support.oracles.numpy_oracle import Found, greedy_nms, iou
 from yolov4.graph.detect import decode, detections
-from yolov4.network.layers import Convolutional, Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional
+from yolov4.network.network import Network
 
 Array = npt.NDArray[np.float32]
 

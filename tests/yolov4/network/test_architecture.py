@@ -4,7 +4,8 @@ import pytest
 
 from yolov4.darknet.reader import read_cfg
 from yolov4.network.architecture import BUILT_IN, yolov4, yolov4_tiny
-from yolov4.network.layers import Convolutional, Shortcut, shapes
+from yolov4.network.layers import Convolutional, Shortcut
+from yolov4.network.network import shapes
 from yolov4.network.weights import count_floats
 
 

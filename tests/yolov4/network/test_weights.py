@@ -1,6 +1,7 @@
 import numpy as np
 
-from yolov4.network.layers import Convolutional, Network, Route
+from yolov4.network.layers import Convolutional, Route
+from yolov4.network.network import Network
 from yolov4.network.weights import conv_shapes, count_floats, fold_batch_norm
 
 NETWORK = Network(

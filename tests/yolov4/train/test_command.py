@@ -18,7 +18,7 @@ from yolov4.darknet.writer import write_cfg, write_model
 from yolov4.demo.scenes import write_scenes
 from yolov4.errors import ModelError
 from yolov4.network.architecture import yolov4_tiny
-from yolov4.network.layers import Network
+from yolov4.network.network import Network
 from yolov4.network.weights import count_floats
 from yolov4.train.forward import initial
 from yolov4.train.loop import Plan, State

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from yolov4.graph.detect import decode
-from yolov4.network.layers import Network, Yolo
+from yolov4.network.heads import Yolo
+from yolov4.network.network import Network
 from yolov4.train.loss import Losses, Truth, _assigned, _ciou, _decode, losses
 
 NETWORK = Network(64, 96, 3, ())

@@ -1,19 +1,9 @@
 import pytest
 
 from yolov4.errors import LayerError, ModelError
-from yolov4.network.layers import (
-    Convolutional,
-    Dropout,
-    Layer,
-    MaxPool,
-    Network,
-    Route,
-    Shape,
-    Shortcut,
-    Upsample,
-    Yolo,
-    shapes,
-)
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
+from yolov4.network.network import Network, Shape, shapes
 
 HEAD = Yolo(((10, 14), (23, 27)), classes=3)
 
