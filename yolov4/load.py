@@ -4,7 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_weights
 from yolov4.errors import ModelError
 from yolov4.network.architecture import BUILT_IN
 from yolov4.network.model import Model

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from yolov4.darknet.files import read_text
 from yolov4.errors import ModelError
 
 ACTIVATIONS = ("leaky", "linear", "logistic", "mish", "relu", "swish")
@@ -144,12 +145,8 @@ class Section:
 
 def read_sections(path: Path) -> list[Section]:
     """Return the sections of a `.cfg` file in order. At least one; all keys are known."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     sections: list[Section] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(read_text(path, errors="replace").splitlines(), start=1):
         line = "".join(raw.split("#")[0].split(";")[0].split())  # Darknet drops every space too
         if line.startswith("[") and line.endswith("]"):
             sections.append(Section(path, line[1:-1], number))

@@ -1,4 +1,4 @@
-"""Darknet's files: `.cfg` -> layers, `.weights` -> arrays, `.names` -> words.
+"""Reads `.cfg` files into layers, and `.names` files.
 
 Source of every default and rule: AlexeyAB/darknet, src/parser.c and src/option_list.c. What would
 change the result and is not done here is refused by name and line; what only concerns training is
@@ -8,14 +8,12 @@ passed over.
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from yolov4.darknet.cfg import Section, read_sections
+from yolov4.darknet.files import read_text
 from yolov4.errors import LayerError, ModelError, ModelWarning
 from yolov4.network.heads import Yolo
 from yolov4.network.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
 from yolov4.network.network import Network
-from yolov4.network.weights import Array, ConvWeights, conv_shapes, count_floats, fold_batch_norm
 
 
 def read_cfg(path: Path) -> Network:
@@ -24,6 +22,9 @@ def read_cfg(path: Path) -> Network:
     if net.name not in ("net", "network"):
         raise net.error(f"a .cfg begins with [net], this one begins with [{net.name}]")
     width, height = net.integer("width", 0), net.integer("height", 0)
+    for key in ("width", "height"):
+        if key not in net.values:
+            raise net.error(f"{key}= is missing in [{net.name}]: the input size in pixels")
     channels = net.integer("channels", 0)
     if channels != 3:
         raise net.error(f"channels={channels}: pictures have 3", "channels")
@@ -133,86 +134,12 @@ def _yolo(section: Section) -> Yolo:
     )
 
 
-def read_weights(path: Path, network: Network) -> list[ConvWeights]:
-    """Return the weights of a `.weights` file for this network, batch normalization folded in.
-
-    Raises ModelError unless the file has exactly as many values as the network, all finite.
-    """
-    data = _read(path)
-    header = _header_bytes(path, data)
-    _check_size(path, len(data), header, network)
-    floats = np.frombuffer(data, "<f4", offset=header)
-    cursor = 0
-
-    def take(count: int) -> Array:
-        nonlocal cursor
-        cursor += count
-        return floats[cursor - count : cursor]
-
-    arrays = []
-    for shape in conv_shapes(network):
-        if not np.isfinite(floats[cursor : cursor + shape.floats]).all():
-            raise ModelError(f"{path}: layer {shape.layer} holds a NaN or an infinity")
-        height, width, channels, filters = shape.kernel
-        bias = take(filters)
-        if shape.batch_normalize:
-            gamma, mean, variance = take(filters), take(filters), take(filters)
-        kernel = take(height * width * channels * filters)
-        kernel = kernel.reshape(filters, channels, height, width).transpose(2, 3, 1, 0)
-        if shape.batch_normalize:
-            if (variance < 0).any():
-                raise ModelError(
-                    f"{path}: layer {shape.layer} has a negative variance, so these are not its "
-                    "numbers. Was the file trained with another .cfg?"
-                )
-            arrays.append(fold_batch_norm(kernel, bias, gamma, mean, variance))
-        else:
-            arrays.append(ConvWeights(np.ascontiguousarray(kernel), bias))
-    assert cursor == floats.size
-    return arrays
-
-
-def _check_size(path: Path, found: int, header: int, network: Network) -> None:
-    expected = header + 4 * count_floats(network)
-    if found == expected:
-        return
-    how, where = "is too long", ""
-    if found < expected:
-        ends = header + 4 * np.cumsum([shape.floats for shape in conv_shapes(network)])
-        layer = conv_shapes(network)[np.searchsorted(ends, found, side="right")].layer
-        how, where = "is cut short", f"; it ends within layer {layer}"
-    raise ModelError(
-        f"{path} {how}: {expected:,} bytes expected, {found:,} found{where}. "
-        "Was it trained with another .cfg?"
-    )
-
-
-def _header_bytes(path: Path, data: bytes) -> int:
-    """major, minor, revision, images seen: four int32, or from 0.2 on three and an int64."""
-    if len(data) < 16:
-        raise ModelError(f"{path} is cut short: a header of 16 bytes expected, {len(data)} found")
-    # As Python's numbers: of a file that is no .weights, they overflow an int32.
-    major, minor, _ = np.frombuffer(data, "<i4", count=3).tolist()
-    return 20 if major * 10 + minor >= 2 else 16
-
-
 def read_names(path: Path, classes: int | None = None) -> list[str]:
     """The words of a `.names`, one per line. ModelError unless there are `classes` of them."""
-    try:
-        text = _read(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not UTF-8 text, from byte {error.start} on") from error
-    names = [line.strip() for line in text.rstrip().splitlines()]
+    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
     for number, name in enumerate(names, start=1):
         if not name:
             raise ModelError(f"{path}, line {number}: a class without a name")
     if classes is not None and len(names) != classes:
         raise ModelError(f"{path} has {len(names)} names, but the network has {classes} classes")
     return names
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error

@@ -4,7 +4,7 @@ Kernels are [height, width, channels in / groups, filters] and biases [filters],
 batch normalization already folded in. Readers of a particular file format end here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,14 @@ def conv_shapes(network: Network) -> list[ConvShape]:
 def count_floats(network: Network) -> int:
     """How many float32 a network has before folding, as Darknet and PyTorch store it."""
     return sum(shape.floats for shape in conv_shapes(network))
+
+
+def unusable_variance(variance: npt.NDArray[Any]) -> bool:
+    """Whether a variance is too negative to be folded: it has no root with the epsilon added.
+
+    Rounding leaves tiny negative ones, such as -7e-44 of a dead channel.
+    """
+    return bool((variance.astype(np.float64) + BATCH_NORM_EPSILON <= 0).any())
 
 
 def fold_batch_norm(

@@ -16,7 +16,13 @@ import numpy as np
 
 from yolov4.errors import ModelError
 from yolov4.network.network import Network
-from yolov4.network.weights import ConvShape, ConvWeights, conv_shapes, fold_batch_norm
+from yolov4.network.weights import (
+    ConvShape,
+    ConvWeights,
+    conv_shapes,
+    fold_batch_norm,
+    unusable_variance,
+)
 from yolov4.torch.pickle import Tensor, read_pickle
 
 Block: TypeAlias = dict[str, tuple[str, Tensor]]  # role -> name in the file, tensor
@@ -87,7 +93,7 @@ def _conv(path: Path, place: str, block: Block, wanted: ConvShape) -> ConvWeight
         arrays[role] = tensor.astype(np.float32)
         if not np.isfinite(arrays[role]).all():
             raise ModelError(f"{path}: {name} contains NaN or infinity. Use an earlier checkpoint")
-        if role == "running_var" and (tensor < 0).any():
+        if role == "running_var" and unusable_variance(tensor):
             raise ModelError(f"{path}: {name} contains a negative variance, so the file is damaged")
     kernel = arrays.pop("kernel").transpose(2, 3, 1, 0)
     if not wanted.batch_normalize:

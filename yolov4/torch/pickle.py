@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from yolov4.darknet.files import other_kind
 from yolov4.errors import ModelError
 
 Tensor: TypeAlias = npt.NDArray[Any]
@@ -26,6 +27,8 @@ def read_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
+            if other := other_kind(file.peek(512)[:512]):
+                raise ModelError(other)
             return _read_zip(file) if file.peek(2)[:2] == b"PK" else _read_stream(file)
     except ModelError as error:
         raise ModelError(f"{path} {error}") from None

@@ -94,10 +94,10 @@ def _train(options: argparse.Namespace) -> None:
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
     from yolov4.train.loop import Plan, bar
-    from yolov4.train.transfer import read_vector, transfer
+    from yolov4.train.transfer import starting_vector, transfer
 
     if options.weights:
-        vector = read_vector(options.weights, network)
+        vector, copied = starting_vector(options.weights, network, options.seed)
     else:
         vector = initial(network, options.seed)
     data = read_coco(
@@ -107,7 +107,10 @@ def _train(options: argparse.Namespace) -> None:
     network, vector = transfer(network, vector, before, data.names, options.seed)
     if options.weights:
         fresh = [name for name in data.names if name not in before]
-        what = f"class scores of {', '.join(fresh)} start from scratch" if fresh else "all layers"
+        if copied < len(network.layers):
+            what = f"0 to {copied - 1}; the others start from scratch"
+        else:
+            what = f"class scores of {', '.join(fresh)} start from scratch" if fresh else "all"
         bar(f"layers copied from {options.weights}: {what}")
     plan = Plan(
         steps=options.steps,

@@ -6,20 +6,25 @@ from pathlib import Path
 
 import numpy as np
 
-from yolov4.darknet.reader import read_weights
+from yolov4.darknet.weights import read_vector
 from yolov4.network.heads import Yolo
 from yolov4.network.layers import Convolutional, Layer
 from yolov4.network.network import Network
-from yolov4.network.weights import Array, conv_shapes, count_floats
+from yolov4.network.weights import Array, conv_shapes
 from yolov4.train.forward import initial, sizes_of
 
 
-def read_vector(path: Path, network: Network) -> Array:
-    """Return all values of a `.weights` file, batch normalization not folded in.
+def starting_vector(path: Path, network: Network, seed: int) -> tuple[Array, int]:
+    """All values of a network to train, and how many of its layers they were read for.
 
-    Raises ModelError as `read_weights` does."""
-    read_weights(path, network)  # checks all values
-    return np.frombuffer(path.read_bytes()[-4 * count_floats(network) :], "<f4").astype(np.float32)
+    path: a `.weights` file, which may hold only the first layers, as `yolov4.conv.137` does: the
+    others start from scratch. ModelError as `read_weights`.
+    """
+    copied = read_vector(path, network, partial=True)
+    vector = np.concatenate([copied, initial(network, seed)[len(copied) :]])
+    ends = np.cumsum([shape.floats for shape in conv_shapes(network)])
+    after = [shape.layer for shape in conv_shapes(network)][int((ends <= len(copied)).sum()) :]
+    return vector, after[0] if after else len(network.layers)
 
 
 def with_classes(network: Network, classes: int) -> Network:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.inputs.yolov4_models import NAMES, write_model
-from yolov4.darknet.reader import read_cfg, read_weights
+from yolov4.darknet.reader import read_cfg
+from yolov4.darknet.weights import read_weights
 from yolov4.network.architecture import yolov4
 from yolov4.network.network import Network
 from yolov4.network.weights import conv_shapes

@@ -116,6 +116,18 @@ def test_a_repeated_key_with_the_same_value_is_accepted(tmp_path: Path) -> None:
     assert sections(tmp_path, "[net]\nwidth=32\nwidth=32") == [("net", {"width": "32"})]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    with pytest.raises(ModelError, match=r"some\.cfg is UTF-16 text: save it as UTF-8"):
+        sections(tmp_path, f"{mark}[net]\nwidth=32\n".encode(encoding))
+
+
+def test_a_web_page_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"some\.cfg is a web page"):
+        sections(tmp_path, "\n\n<!DOCTYPE html>\n<html lang='en'>")
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_a_file_without_sections_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ModelError, match=r"is it a \.cfg file"):

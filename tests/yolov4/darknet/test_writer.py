@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from tests.support.inputs.yolov4_models import write_model as write_random_model
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_cfg, write_model, write_weights
 from yolov4.network.architecture import yolov4, yolov4_tiny
 from yolov4.network.heads import Yolo
 from yolov4.network.network import Network
 from yolov4.network.weights import Array, conv_shapes
 from yolov4.train.forward import initial
-from yolov4.train.transfer import read_vector
 
 NETWORKS = {
     "yolov4": yolov4(96, 64, 3, 0.1),

@@ -13,7 +13,8 @@ from PIL import Image
 
 from loadtest.__main__ import main
 from tests.support.project import ROOT, free_port
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_weights
 from yolov4.demo.scenes import NAMES, write_scenes
 
 DEMO = ROOT / "yolov4" / "demo"

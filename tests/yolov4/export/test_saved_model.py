@@ -22,7 +22,8 @@ from tests.support.inputs.official import SAMPLES
 from tests.support.inputs.yolov4_models import NAMES, load, write_model
 from tests.support.processes.model_server_process import command
 from tests.support.project import ROOT
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_weights
 from yolov4.export.saved_model import export, preprocess
 from yolov4.load import load_model
 from yolov4.network.model import Model

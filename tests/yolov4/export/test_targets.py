@@ -19,7 +19,8 @@ from tests.support.inputs.yolov4_models import SMALL_CFG, export_arguments, load
 from tests.support.project import ROOT
 from tests.yolov4.export.test_tf210 import OLD_PYTHON, old_python
 from yolov4.__main__ import main
-from yolov4.darknet.reader import read_cfg, read_weights
+from yolov4.darknet.reader import read_cfg
+from yolov4.darknet.weights import read_weights
 from yolov4.demo.scenes import write_scenes
 from yolov4.errors import ModelError
 from yolov4.export.neuron import _only_program, plain_body

@@ -15,7 +15,8 @@ from tests.support.inputs.official import Official
 from tests.support.inputs.yolov4_models import write_model
 from tests.support.oracles.neuron_partition import SUPPORTED
 from yolov4.darknet.cfg import ACTIVATIONS as KNOWN_TO_CFG
-from yolov4.darknet.reader import read_cfg, read_weights
+from yolov4.darknet.reader import read_cfg
+from yolov4.darknet.weights import read_weights
 from yolov4.darknet.writer import write_cfg
 from yolov4.graph.body import ACTIVATIONS, body
 from yolov4.network.architecture import BUILT_IN

@@ -15,7 +15,8 @@ from tests.support.inputs.torch_files import BEFORE_1_6, TWO, ZIP, save
 from tests.support.inputs.torch_state_dicts import Model, Tensors, small
 from tests.yolov4.torch.weights import assert_same
 from yolov4.__main__ import main
-from yolov4.darknet.reader import read_cfg, read_weights
+from yolov4.darknet.reader import read_cfg
+from yolov4.darknet.weights import read_weights
 from yolov4.network.weights import ConvWeights
 from yolov4.torch.checkpoint import read_checkpoint
 

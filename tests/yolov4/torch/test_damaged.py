@@ -95,13 +95,25 @@ def test_an_unsupported_storage_type_is_named(tmp_path: Path) -> None:
         read_checkpoint(path, TWO)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"<html>Sign in</html>", b"PK\x03\x04", bytes(1000), pickle.dumps(SMALL)]
-)
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(1000), pickle.dumps(SMALL)])
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "some.pth"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=r"some\.pth (is not a PyTorch checkpoint|contains numpy)"):
+        read_checkpoint(path, TWO)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>Sign in</html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
+    ],
+)
+def test_what_downloads_often_bring_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "some.pth"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"some\.pth {reason}"):
         read_checkpoint(path, TWO)
 
 

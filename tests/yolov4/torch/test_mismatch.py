@@ -74,7 +74,10 @@ def renamed(old: str, new: str) -> Callable[[Tensors], Any]:
         ),
         (with_(KERNEL, put(np.nan)), f"{KERNEL} contains NaN or infinity"),
         (with_(f"{NORM}.weight", put(np.inf)), f"{NORM}.weight contains NaN or infinity"),
-        (with_(f"{NORM}.running_var", put(-1)), f"{NORM}.running_var contains a negative variance"),
+        (
+            with_(f"{NORM}.running_var", put(-2e-5)),
+            f"{NORM}.running_var contains a negative variance",
+        ),
         (sorted_by_name, "its modules are down, head, neck, but those of"),
         (
             renamed("down", "stage"),
@@ -97,3 +100,10 @@ def test_errors_name_the_tensor_and_both_shapes(
         read_checkpoint(path, model.network)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_variance_that_rounding_made_negative_is_read(
+    tmp_path: Path, model: Model, tensors: Tensors
+) -> None:
+    path = save(tmp_path / "some.pth", with_(f"{NORM}.running_var", put(-7e-44))(tensors))
+    assert all(np.isfinite(conv.kernel).all() for conv in read_checkpoint(path, model.network))

@@ -13,16 +13,17 @@ import pytest
 
 from tests.support.project import ROOT
 from yolov4.__main__ import main
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_cfg, write_model
 from yolov4.demo.scenes import write_scenes
 from yolov4.errors import ModelError
 from yolov4.network.architecture import yolov4_tiny
 from yolov4.network.network import Network
-from yolov4.network.weights import count_floats
+from yolov4.network.weights import conv_shapes, count_floats
 from yolov4.train.forward import initial
 from yolov4.train.loop import Plan, State
-from yolov4.train.transfer import read_vector, transfer, with_classes
+from yolov4.train.transfer import starting_vector, transfer, with_classes
 
 START = yolov4_tiny(64, 64, 5, 0.125)
 START_NAMES = ["star", "dog", "heart", "cat", "key"]
@@ -141,6 +142,29 @@ def test_what_was_learnt_is_kept(
     start = ["--weights", str(scenes / "start.weights"), "--names", str(scenes / "start.names")]
     assert main(arguments(scenes, tmp_path, 1, "--class", "key", "--class", "fish", *start)) == 0
     assert ": class scores of fish start from scratch" in capsys.readouterr().err
+
+
+def test_partial_weights_are_a_start(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first layers as `darknet partial` writes them, for a network with other classes."""
+    shapes = conv_shapes(START)
+    assert [shape.layer for shape in shapes[16:18]] == [28, 29]  # as in yolov4-tiny.conv.29
+    size = 20 + 4 * sum(shape.floats for shape in shapes[:17])
+    part = tmp_path / "start.conv.29"
+    part.write_bytes((scenes / "start.weights").read_bytes()[:size])
+    vector, layers = starting_vector(part, START, seed=2)
+    assert layers == 29
+    count = (size - 20) // 4
+    np.testing.assert_array_equal(vector[:count], initial(START, 1)[:count])
+    np.testing.assert_array_equal(vector[count:], initial(START, 2)[count:])
+
+    assert main(arguments(scenes, tmp_path, 1, "--class", "fish", "--weights", str(part))) == 0
+    assert "start.conv.29: 0 to 28; the others start from scratch" in capsys.readouterr().err
+    files = ["--cfg", str(scenes / "start.cfg"), "--weights", str(part)]
+    files += ["--names", str(scenes / "start.names"), "--repository", str(tmp_path / "models")]
+    assert main(["export", "--name", "n", *files]) == 2
+    assert "ends with layer 28" in capsys.readouterr().err
 
 
 def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:

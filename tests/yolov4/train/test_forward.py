@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tests.support.inputs.yolov4_models import write_model as write_random_model
-from yolov4.darknet.reader import read_cfg, read_weights
+from yolov4.darknet.reader import read_cfg
+from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_weights
 from yolov4.graph.body import ACTIVATIONS, body
 from yolov4.network.architecture import yolov4
 from yolov4.network.weights import count_floats
 from yolov4.train.forward import TRAINABLE_ACTIVATIONS, forward, initial, parts
-from yolov4.train.transfer import read_vector
 
 
 def test_what_is_learnt_is_what_is_served(tmp_path: Path) -> None:

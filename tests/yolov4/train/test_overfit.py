@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.inputs.yolov4_models import load
-from yolov4.darknet.reader import read_weights
+from yolov4.darknet.weights import read_weights
 from yolov4.darknet.writer import write_model
 from yolov4.demo.scenes import NAMES, write_scenes
 from yolov4.network.architecture import yolov4_tiny

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.inputs.yolov4_models import export_arguments, write_model
 from yolov4.__main__ import main
-from yolov4.darknet.reader import read_cfg, read_names, read_weights
+from yolov4.darknet.reader import read_cfg, read_names
+from yolov4.darknet.weights import read_weights
 from yolov4.demo.scenes import NAMES, write_scenes
 from yolov4.errors import ModelError
 from yolov4.export.saved_model import export
