@@ -52,15 +52,6 @@ def test_coco_rows() -> None:
     assert [row["category_id"] for row in result.to_coco(1, {"dog": 18})] == [18]
 
 
-def test_supervision() -> None:
-    pytest.importorskip("supervision", reason="needs supervision, see requirements/clients.in")
-    found = from_json(ANSWER).to_supervision()
-    assert found.xyxy.tolist() == [[10.25, 20.5, 60.0, 40.0], [0.0, 3.0, 64.0, 40.0]]
-    assert found.data["class_name"].tolist() == ["dog", "cat"]
-    assert found.class_id.tolist() == [16, 15]
-    assert len(from_json({**ANSWER, "detections": []}).to_supervision()) == 0
-
-
 def test_drawing_shows_the_picture_upright_with_its_boxes() -> None:
     stored = picture(640, 480, orientation=6)
     box = {"x_min": 100.0, "y_min": 200.0, "x_max": 300.0, "y_max": 400.0}

@@ -1,19 +1,13 @@
 """Other services' real clients: each finds what `/detect` finds, and raises its own errors."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.api.dialects.labels import coco_label
+from tests.clients.environment import run
 from tests.support.processes.gateway_process import GatewayProcess
-from tests.support.project import ROOT
-
-PYTHON = ROOT / ".venv-clients" / "bin" / "python"
-if not PYTHON.exists():  # said once for all of them
-    pytest.skip("needs .venv-clients: make test-clients", allow_module_level=True)
 
 # Client -> what an undecodable picture is to it.
 CLIENTS = {
@@ -33,17 +27,7 @@ OWN_WORDS = {"tritonclient", "open_inference_openapi", "kserve_v2", "kserve_v1",
 
 
 def use(client: str, gateway: GatewayProcess, model: str, picture: Path) -> Any:
-    command: list[str | Path] = [
-        PYTHON,
-        ROOT / "tests" / "clients" / "use.py",
-        client,
-        gateway.url,
-        model,
-        picture,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return run("use.py", client, gateway.url, model, picture)
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from detect_client.cli.formats.labels import canonical
 from detect_client.cli.main import main
 from PIL import Image
@@ -100,6 +101,8 @@ def test_yolo(url: str, folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "labels" / "sub" / "b.txt").exists()
     names = (tmp_path / "labels" / "classes.txt").read_text().splitlines()
     assert (len(names), names[15], names[16]) == (17, "cat", "dog")
+    data = yaml.safe_load((tmp_path / "labels" / "data.yaml").read_text())
+    assert data == {"names": names}
 
 
 def test_yolo_refuses_two_pictures_of_one_name(

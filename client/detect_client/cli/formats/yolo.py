@@ -1,10 +1,11 @@
-"""YOLO text files: a folder with one `.txt` a picture, and `classes.txt`.
+"""YOLO text files: a folder with one `.txt` a picture, and names in `classes.txt` and `data.yaml`.
 
 Each line is `class x_center y_center width height confidence`: the class from 0, the rest 0 to 1.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -34,6 +35,9 @@ class Yolo(Writer):
         # The service tells only the labels that it has found; the others keep their place.
         names = [labels.get(i, f"class_{i}") for i in range(max(labels, default=-1) + 1)]
         replace(self.out / "classes.txt", partial(_write, lines=[f"{name}\n" for name in names]))
+        # JSON is YAML. Ultralytics' and supervision's readers take the names from this file.
+        data = f"names: {json.dumps(names, ensure_ascii=False)}\n"
+        replace(self.out / "data.yaml", partial(_write, lines=[data]))
 
 
 def _name(file: str) -> str:
