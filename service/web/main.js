@@ -3,7 +3,7 @@
 import { Problem, detect, models, useKey } from "./api.js";
 import { Camera } from "./camera.js";
 import { asCurl, asJson, save } from "./exports.js";
-import { draw, place, setThreshold, show, shown } from "./view.js";
+import { draw, isolated, place, setThreshold, show, shown } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const photo = $("photo");
@@ -23,12 +23,13 @@ async function detectPicture(picture, name) {
   surface(photo);
   show(null, null);
   $("actions").hidden = true;
+  $("timings").replaceChildren();
   say("Detecting …");
   try {
     const answer = await detect(picture, state.model, request.signal);
     await photo.decode().catch(() => {}); // a format that the service reads and the browser does not
     onAnswer(answer, photo);
-    say(`${name}: ${answer.image.width} × ${answer.image.height} pixels, ${Math.round(answer.tookMs)} ms`);
+    say(isolated(name), `: ${answer.image.width} × ${answer.image.height} pixels, ${Math.round(answer.tookMs)} ms`);
   } catch (error) {
     if (error.name !== "AbortError") onProblem(error);
   }
@@ -83,7 +84,7 @@ function showTimings({ timings, tookMs, model }) {
 }
 
 const text = (tag, content) => Object.assign(document.createElement(tag), { textContent: content });
-const say = (sentence) => { $("status").textContent = sentence; };
+const say = (...parts) => $("status").replaceChildren(...parts);
 
 async function toggleCamera() {
   if (camera.running) return stopCamera();
@@ -95,7 +96,7 @@ async function toggleCamera() {
     Object.assign(state, { name: "camera.jpg", answer: null, frames: [] });
     $("camera").textContent = "Stop camera";
   } catch (error) {
-    surface(null);
+    surface(state.answer ? photo : null); // what was shown before
     onProblem(error);
   }
 }

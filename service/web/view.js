@@ -92,6 +92,9 @@ function cell(text, classId) {
   return td;
 }
 
+// A name may hold characters that would reverse the text after it.
+export const isolated = (name) => Object.assign(document.createElement("bdi"), { textContent: name });
+
 function swatch(classId) {
   const span = document.createElement("span");
   span.className = "swatch";
@@ -118,7 +121,7 @@ function drawLabels() {
     const button = document.createElement("button");
     button.value = label;
     button.setAttribute("aria-pressed", String(!hidden.has(label)));
-    button.append(swatch(classId), `${label} ${count}`);
+    button.append(swatch(classId), isolated(label), ` ${count}`);
     button.addEventListener("click", () => {
       if (!hidden.delete(label)) hidden.add(label);
       draw();

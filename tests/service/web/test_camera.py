@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.service.web.page import boxes, text
+from tests.service.web.page import boxes, text, upload
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.browser import browser, write_y4m
@@ -24,6 +24,15 @@ def test_a_missing_camera_is_reported(page: Any) -> None:
         "No camera was found.",
         "The browser was not allowed to use the camera.",
     )
+
+
+def test_a_missing_camera_leaves_the_picture_and_its_boxes(page: Any, photo: Path) -> None:
+    upload(page, photo)
+    wait_for(lambda: boxes(page) == 3)
+    page.find_element(By.ID, "camera").click()
+    wait_for(lambda: text(page, "problem"))
+    assert page.find_element(By.ID, "photo").is_displayed()
+    assert boxes(page) == len(page.find_elements(By.CSS_SELECTOR, "#rows tr")) == 3
 
 
 @pytest.fixture

@@ -97,6 +97,33 @@ def test_a_bad_picture_shows_the_services_error(page: Any, tmp_path: Path) -> No
     assert boxes(page) == 0
 
 
+def test_a_name_does_not_reverse_the_text_after_it(page: Any, tmp_path: Path) -> None:
+    override = "\N{RIGHT-TO-LEFT OVERRIDE}"
+    path = tmp_path / f"{override}gnp.jpg"
+    path.write_bytes(picture(320, 240))
+    upload(page, path)
+    wait_for(lambda: "pixels" in text(page, "status"))
+    left = page.execute_script(
+        "const [name, rest] = document.getElementById('status').childNodes;"
+        "const at = (i) => { const r = document.createRange(); r.setStart(rest, i);"
+        " r.setEnd(rest, i + 1); return r.getBoundingClientRect().left; };"
+        "return [at(2), at(3), at(4)]"
+    )
+    assert left == sorted(left)
+
+
+def test_a_picture_that_fails_leaves_nothing_of_the_one_before(
+    page: Any, photo: Path, tmp_path: Path
+) -> None:
+    upload(page, photo)
+    wait_for(lambda: boxes(page) == 3)
+    (tmp_path / "bad.jpg").write_bytes(b"rubbish")
+    upload(page, tmp_path / "bad.jpg")
+    wait_for(lambda: "are not a picture" in text(page, "problem"))
+    assert (boxes(page), rows(page), text(page, "timings"), text(page, "labels")) == (0, [], "", "")
+    assert not page.find_element(By.ID, "actions").is_displayed()
+
+
 def test_copy_and_save_buttons(page: Any, photo: Path, tmp_path: Path) -> None:
     page.execute_cdp_cmd(
         "Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
