@@ -33,8 +33,11 @@ model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [TARGET=]:
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
 		$(if $(NAMES),--names "$(NAMES)") $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
 
-test: .venv/dev ## the tests; those that need DETECT_TEST_DATA or .venv310 say so when they skip
-	$(BIN)/python -m pytest -m "not slow"
+# Many tests wait for processes: two files at a time fill two cores.
+JOBS ?= 2
+
+test: .venv/dev ## the tests, JOBS= files at a time; those that need DETECT_TEST_DATA or .venv310 say so when they skip
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 test-slow: .venv/dev ## the longer tests
 	$(BIN)/python -m pytest -m slow

@@ -5,8 +5,11 @@ import socket
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Taken out: the services that tests start would warn of a setting that they do not know.
-_data = os.environ.pop("DETECT_TEST_DATA", "")
+# Renamed: the services that tests start would warn of a setting that they do not know. Processes
+# that run tests for this one inherit the other name.
+if "DETECT_TEST_DATA" in os.environ:
+    os.environ["TEST_DATA"] = os.environ.pop("DETECT_TEST_DATA")
+_data = os.environ.get("TEST_DATA", "")
 DATA = Path(_data) if _data else None
 NEEDS_DATA = "needs DETECT_TEST_DATA, see docs/internals/test-data.md"
 

@@ -1,5 +1,6 @@
 """A gateway with small limits before a fake backend, one pair for each test file."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -35,3 +36,14 @@ def usual_answers(backend: FakeBackend) -> Iterator[None]:
     backend.reply = lambda _: answer([DOG, CAT, MOUSE])
     backend.state = m.ModelVersionStatus.AVAILABLE
     backend.pictures.clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Numbers the calls of a contract test, which all have one name: run in several processes,
+    tests of the same name would count as one."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        name = item.nodeid
+        if name.endswith(("::test_contract", "::test_contract_at_length")):
+            item._nodeid = f"{name}[{seen[name]}]"
+            seen[name] += 1

@@ -322,6 +322,7 @@ def test_the_plain_body_is_the_body(tmp_path: Path) -> None:
         assert 0 < differ(wanted.numpy(), head.numpy()) < 0.005
 
 
+@pytest.mark.slow
 def test_the_official_model_detects_in_float16_what_it_detects_in_float32(
     official: Official, tmp_path: Path
 ) -> None:

@@ -84,7 +84,7 @@ def random_model(folder: Path, name: str, size: int) -> tuple[Path, Path]:
     ("name", "size"),
     [
         ("yolov4-tiny", 416),
-        ("yolov4", 320),
+        pytest.param("yolov4", 320, marks=pytest.mark.slow),
         pytest.param("yolov4", 608, marks=pytest.mark.slow),
     ],
 )
