@@ -67,9 +67,12 @@ class Settings(LogSettings):
     port: int = Field(8000, description="Port to listen on; 0 picks a free one.", ge=0, le=65535)
     backend: str = Field(
         "localhost:8500",
-        description="gRPC target of the model server: `host:port`, `dns:///host:port` (round-robin"
-        " over its addresses) or `unix:/path`. Several are separated by commas: requests go to the"
-        " least-loaded one.",
+        description="gRPC target of the model server: `host:port`, `dns:///host:port` (all of the"
+        " name's addresses) or `unix:/path`. Several are separated by commas: requests go to the"
+        " least-loaded server.",
+    )
+    resolve_interval_s: Positive = Field(
+        5, description="Interval of looking up the addresses of a `dns:///` backend."
     )
     backend_ca_file: str | None = Field(
         None,

@@ -32,10 +32,16 @@ OPTIONS = [
 ]
 
 
-def open_channel(name: str, settings: Settings) -> grpc.aio.Channel:
-    """A channel to the gRPC target `name`; it connects at the first call."""
+def open_channel(name: str, settings: Settings, host: str | None = None) -> grpc.aio.Channel:
+    """A channel to the gRPC target `name`; it connects at the first call.
+
+    `host`: the name that was resolved to `name`, for TLS and for proxies between.
+    """
+    options: list[tuple[str, object]] = list(OPTIONS)
+    if host:
+        options.append(("grpc.default_authority", host))
     if settings.backend_ca_file is None:
-        return grpc.aio.insecure_channel(name, options=OPTIONS)
+        return grpc.aio.insecure_channel(name, options=options)
     ca, cert, key = (
         Path(file).read_bytes() if file else None
         for file in (
@@ -44,7 +50,6 @@ def open_channel(name: str, settings: Settings) -> grpc.aio.Channel:
             settings.backend_key_file,
         )
     )
-    options = list(OPTIONS)
-    if settings.backend_server_name:
-        options.append(("grpc.ssl_target_name_override", settings.backend_server_name))
+    if server_name := settings.backend_server_name or host:
+        options.append(("grpc.ssl_target_name_override", server_name))
     return grpc.aio.secure_channel(name, grpc.ssl_channel_credentials(ca, key, cert), options)

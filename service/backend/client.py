@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from functools import partial
 
 import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -15,9 +14,9 @@ from ..detection.models import ModelInfo, Prediction
 from ..settings import Settings
 from . import messages as m
 from . import metadata
-from .channel import open_channel
 from .codec import decode_response, request_encoder
-from .load_balancer import Backends, RetryBudget, Target
+from .fleet import Fleet
+from .load_balancer import RetryBudget, Target
 from .status_codes import ERRORS, is_out_of_threads, is_unreachable, translate
 
 # Delay before a retry at the same target, for it to reconnect. Jitter of half to one and a half
@@ -39,17 +38,12 @@ class TFServing:
         self._retries = metrics.backend_retries
         self._budget = RetryBudget(burst=settings.max_in_flight)
         self._checks: set[asyncio.Task[DetectError | None]] = set()
-        names = [name.strip() for name in settings.backend.split(",")]
-        self._channels = [open_channel(name, settings) for name in names]
-        self._backends = Backends(list(map(connect, names, self._channels)))
-        for target in self._backends.targets:
-            metrics.backend_ejected(target.name).set_function(partial(getattr, target, "ejected"))
+        self._backends = Fleet(settings, metrics)
 
     async def close(self) -> None:
         for check in self._checks:
             check.cancel()
-        for channel in self._channels:
-            await channel.close()
+        await self._backends.close()
 
     async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
         """`picture`: JPEG or PNG bytes. Raises the errors of `status_codes.ERRORS`.
@@ -58,6 +52,7 @@ class TFServing:
         cannot be reached, there again.
         """
         deadline = time.perf_counter() + timeout_s
+        await self._backends.known(timeout_s)
         request = self._encode(picture)
         self._budget.call()
         failed: Target | None = None
@@ -111,6 +106,7 @@ class TFServing:
     async def version(self, timeout_s: float) -> int:
         """Health-checks all targets. Returns the newest version as soon as one target is healthy;
         the other checks go on. Raises the first target's error if none is."""
+        await self._backends.known(timeout_s)
         checks = [
             asyncio.create_task(self._check(target, timeout_s)) for target in self._backends.targets
         ]
@@ -132,6 +128,15 @@ class TFServing:
 
     async def _check(self, target: Target, timeout_s: float) -> DetectError | None:
         """Health-checks a target, and ejects or admits it. Returns the problem, if any."""
+        if target not in self._backends.targets:
+            return NoBackend("The model server's name no longer has this address.")
+        target.checks += 1  # keeps its channel open
+        try:
+            return await self._check_open(target, timeout_s)
+        finally:
+            target.checks -= 1
+
+    async def _check_open(self, target: Target, timeout_s: float) -> DetectError | None:
         name = self._spec.name
         request = m.GetModelStatusRequest(model_spec=self._spec).SerializeToString()
         try:
@@ -152,16 +157,6 @@ class TFServing:
             target.model = await metadata.fetch(target.predict, name, version, timeout_s)
         target.admit(version, f"version {version} of {name} answers")
         return None
-
-
-def connect(name: str, channel: grpc.aio.Channel) -> Target:
-    """A target whose methods take and return bytes: gRPC would turn a response that cannot be
-    parsed into None."""
-    return Target(
-        name,
-        predict=channel.unary_unary("/tensorflow.serving.PredictionService/Predict"),
-        status=channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus"),
-    )
 
 
 def newest_available(name: str, status: bytes) -> int:

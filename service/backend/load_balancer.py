@@ -21,6 +21,7 @@ class Target:
     predict: Any
     status: Any
     outstanding: int = 0
+    checks: int = 0  # health checks in progress
     ejected: bool = False
     version: int | None = None
     model: ModelInfo | None = None

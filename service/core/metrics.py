@@ -78,13 +78,12 @@ class Metrics:
             "Calls retried because a model server could not be reached.",
             registry=registry,
         )
-        self.backend_ejected = cached_labels(
-            Gauge(
-                "detect_backend_ejected",
-                "1 while this model server gets no requests because it failed and others work.",
-                ["backend"],
-                registry=registry,
-            )
+        # Without a cache: model servers come and go.
+        self.backend_ejected = Gauge(
+            "detect_backend_ejected",
+            "1 while this model server gets no requests because it failed and others work.",
+            ["backend"],
+            registry=registry,
         )
         self.images = Counter("detect_images", "Images with a response.", registry=registry)
         self.detections = cached_labels(
