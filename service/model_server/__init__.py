@@ -4,8 +4,8 @@
 
 It accepts a subset of tensorflow_model_server's flags, serves the same directories and gives the
 same gRPC responses, so that either can be replaced by the other. It differs where that suits a
-single machine: on SIGTERM it finishes the calls in progress and exits with 0, where TensorFlow
-Serving exits with 143 immediately; a port in use is an error; --grpc_max_threads is 256 by default.
+single machine: a port in use is an error; models do not wait for each other; --grpc_max_threads is
+256 by default. tests/conformance runs the same cases against both.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`python -m service.model_server`: starts and stops the server."""
+"""`python -m service.model_server`: starts the server."""
 
 import argparse
 import asyncio
@@ -26,7 +26,6 @@ from .services import ModelService, PredictionService, ThreadLimit
 from .start_up_lines import run_first_session
 
 MAX_MESSAGE_BYTES = 2**31 - 1  # model_servers/server.cc
-DRAIN_S = 10
 log = logging.getLogger(__package__)
 
 
@@ -95,66 +94,33 @@ async def poll_config(path: Path, wait_s: int, repository: Repository) -> NoRetu
             log.error("Reading %s again failed: %s", path, error.message)
 
 
-async def _loaded(repository: Repository, stop: asyncio.Event) -> bool:
-    """Waits for the first version of each model, because TensorFlow Serving does not listen
-    before. False if `stop` comes first; raises UNKNOWN if a model fails for good."""
-    stopping = asyncio.create_task(stop.wait())
-    loading = asyncio.create_task(
-        asyncio.to_thread(repository.wait_until_loaded, list(repository.config), None)
-    )
-    done, _ = await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
-    if loading in done:
-        stopping.cancel()
-        await loading
-        return True
-    loading.cancel()
-    return False
-
-
-async def serve(flags: argparse.Namespace) -> int:
-    """Runs until SIGTERM or SIGINT, then drains for up to `DRAIN_S`. Returns the exit code."""
+async def serve(flags: argparse.Namespace) -> NoReturn:
+    """Runs until a signal ends the process at once, as TensorFlow Serving's does."""
     repository = Repository(
         labels_for_unavailable=flags.allow_version_labels_for_unavailable_models
     )
     repository.configure(first_config(flags))
     manager = build_manager(flags, repository)
     run_first_session(session_config(flags))
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     # Exclude TensorFlow's hundreds of thousands of objects, which live as long as the process, from
     # garbage collection.
     gc.freeze()
-    manager.start(lambda: loop.call_soon_threadsafe(stop.set))
-    if not await _loaded(repository, stop):
-        return _close(manager)
+    manager.start(_fail)
+    # TensorFlow Serving does not listen before the first version of each model is loaded.
+    await asyncio.to_thread(repository.wait_until_loaded, list(repository.config), None)
     server = listen(flags, repository)
     await server.start()
     log.info("Running gRPC ModelServer on port %s %s", flags.port, flags.grpc_socket_path)
-    polling = None
     if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
         wait_s = flags.model_config_file_poll_wait_seconds
-        polling = asyncio.create_task(
-            poll_config(Path(flags.model_config_file), wait_s, repository)
-        )
-    await stop.wait()
-
-    log.info("Stopping; calls in progress have %s s", DRAIN_S)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)  # the second one ends the process at once
-    if polling:
-        polling.cancel()
-    await server.stop(DRAIN_S)
-    return _close(manager)
+        await poll_config(Path(flags.model_config_file), wait_s, repository)
+    await server.wait_for_termination()
+    raise AssertionError("only a signal ends the server")
 
 
-def _close(manager: Manager) -> int:
-    """The exit code: the manager's thread ends by itself only because of an error."""
-    code = 0 if manager.alive() else EXIT_FAILED
-    manager.close()
-    return code
+def _fail() -> NoReturn:
+    logs.flush()
+    os._exit(EXIT_FAILED)
 
 
 def main() -> NoReturn:
@@ -165,15 +131,14 @@ def main() -> NoReturn:
         sys.exit(str(error))
     logs.configure(settings.log_level, settings.log_format)
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        code = asyncio.run(serve(flags))
+        asyncio.run(serve(flags))
     except tf.errors.OpError as error:
         log.error("Failed to start server. Error: %s", error.message)
-        sys.exit(EXIT_FAILED)
-    log.info("Stopped")
-    logs.flush()
-    # A load or run that outlived the drain is on a C++ thread that the interpreter cannot end.
-    os._exit(code)
+        # A load on a C++ thread cannot be interrupted.
+        _fail()
+    raise AssertionError("only a signal ends the server")
 
 
 if __name__ == "__main__":

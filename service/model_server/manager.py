@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tensorflow as tf
 
@@ -28,7 +28,7 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
 
 
 class Manager:
-    """One thread, from `start` to `close`, that makes the repository what its config asks for."""
+    """One thread, from `start` on, that makes the repository what its config asks for."""
 
     def __init__(
         self,
@@ -49,39 +49,23 @@ class Manager:
         self._polled: dict[str, Any] = {}  # the configuration of the last poll
         self._troubles: dict[str, str] = {}  # name -> what the last poll complained of
         self._thread = threading.Thread(target=self._run, name="manager", daemon=True)
-        self._on_end: Callable[[], object] = lambda: None
 
-    def start(self, on_end: Callable[[], object]) -> None:
-        """`on_end` is called, on the manager's thread, when it ends: of `close`, or of an error."""
-        self._on_end = on_end
+    def start(self, on_failure: Callable[[], object]) -> None:
+        """`on_failure` is called, on the manager's thread, if an error ends it."""
+        self._on_failure = on_failure
         self._thread.start()
-
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def close(self) -> None:
-        """Closes what is loaded: runs under way end with CANCELLED, a load is abandoned."""
-        self._on_end = lambda: None
-        repository = self._repository
-        repository.close()
-        with repository.changed:
-            versions = [v for model in repository.models.values() for v in model.values()]
-        for version in versions:
-            if version.servable is not None:
-                version.servable.close()
 
     def _run(self) -> None:
         try:
             self._manage()
-        finally:
-            self._on_end()
+        except Exception:
+            log.exception("The thread that loads versions failed")
+            self._on_failure()
 
-    def _manage(self) -> None:
+    def _manage(self) -> NoReturn:
         while True:
             self._poll()
             with self._repository.changed:
-                if self._repository.closed:
-                    return
                 models = [list(versions.values()) for versions in self._repository.models.values()]
                 task = next_action(models, time.monotonic())
                 if task is None:

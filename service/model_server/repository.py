@@ -31,7 +31,6 @@ class Repository:
         self.config: dict[str, Any] = {}  # name -> ModelConfig; replaced as a whole
         # name -> number -> version, after its end too: its last state can still be asked for.
         self.models: dict[str, dict[int, Version]] = {}
-        self.closed = False
 
     def configure(self, config: Any) -> list[str]:
         """Replaces what is served by the ModelServerConfig; returns the names that are new."""
@@ -59,12 +58,6 @@ class Repository:
                 )
         return dict(model.version_labels)
 
-    def close(self) -> None:
-        """Ends the manager's thread and all waits."""
-        with self.changed:
-            self.closed = True
-            self.changed.notify_all()
-
     def wait_until_loaded(self, names: list[str], timeout_s: float | None) -> None:
         """Returns when each model has an available version; raises UNKNOWN when one has failed."""
 
@@ -74,11 +67,9 @@ class Repository:
             return next(ready, None)
 
         with self.changed:
-            done = self.changed.wait_for(
-                lambda: self.closed or all(settled(name) for name in names), timeout_s
-            )
+            done = self.changed.wait_for(lambda: all(map(settled, names)), timeout_s)
             reached = [settled(name) for name in names]
-        if self.closed or not done:
+        if not done:
             raise tf.errors.DeadlineExceededError(None, None, "Models are still being loaded")
         failed = [version for version in reached if version and version.state == END]
         if failed:

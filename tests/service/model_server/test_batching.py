@@ -2,11 +2,10 @@
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,13 +13,8 @@ import tensorflow as tf
 from service.model_server.batching import Batcher
 from service.model_server.batching_parameters import Parameters
 from service.model_server.flags import Flags, batching
-from tests.support.inputs import tiny_models
-from tests.support.inputs.pictures import picture
-from tests.support.inputs.tiny_models import request
-from tests.support.processes.model_server_process import running
 from tests.support.project import ROOT
 
-Code = grpc.StatusCode
 LONG = 30_000_000  # microseconds: only a full batch runs
 
 
@@ -298,43 +292,3 @@ def test_files_that_are_refused(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         parameters(tmp_path, text)
     assert says in caught.value.message
-
-
-# The server as a process
-
-
-@pytest.mark.slow
-def test_a_damaged_picture_fails_the_whole_batch_of_the_server(tmp_path: Path) -> None:
-    """The hazard: with one damaged picture of eight callers, all eight fail."""
-    tiny_models.save(tmp_path / "tiny", 1)
-    file = tmp_path / "batching.txt"
-    file.write_text("max_batch_size { value: 4 } batch_timeout_micros { value: 3000000 }")
-    flags = (
-        f"--model_base_path={tmp_path / 'tiny'}",
-        "--enable_batching",
-        f"--batching_parameters_file={file}",
-        "--grpc_max_threads=8",
-    )
-    good = [picture(8 * n, 16) for n in range(1, 5)]
-    with running(tmp_path, *flags) as server, ThreadPoolExecutor(4) as callers:
-        server.wait_for("default", {1: "AVAILABLE"})
-
-        def measure(data: bytes) -> Any:
-            asked = request("default", "measure", image=([data], tf.string))
-            try:
-                return list(server.predict(asked).outputs["sizes"].int_val)
-            except grpc.RpcError as error:
-                return error.code(), error.details()
-
-        assert list(callers.map(measure, good)) == [[16, 8], [16, 16], [16, 24], [16, 32]]
-        answers = list(callers.map(measure, [*good[:3], b"no picture"]))
-        assert [code for code, _ in answers] == [Code.INVALID_ARGUMENT] * 4
-        assert len({text for _, text in answers}) == 1
-
-        both = request("default", "measure", image=([good[0], good[1]], tf.string))
-        assert list(server.predict(both).outputs["words"].string_val) == [b"portrait", b"landscape"]
-        version = request("default", x=([1.0], tf.float32))
-        with pytest.raises(grpc.RpcError) as caught:
-            server.predict(version)
-        assert caught.value.code() == Code.FAILED_PRECONDITION
-        assert caught.value.details() == "Batched output tensor has 0 dimensions"

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,23 +19,57 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.support.project import ROOT
+from tests.support.project import ROOT, free_port
 
 START_S = 180
 State = get_model_status_pb2.ModelVersionStatus.State
 
 
-class Server:
+class Client:
+    """The calls to a model server at `target`, wherever it runs."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self.channel = grpc.insecure_channel(target, options)
+        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    def predict(self, request: Any, timeout: float = 20) -> Any:
+        return self.prediction.Predict(request, timeout=timeout)
+
+    def statuses(self, model: str, version: int | None = None) -> dict[int, Any]:
+        """Version -> its ModelVersionStatus, in the server's order."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = model
+        if version is not None:
+            request.model_spec.version.value = version
+        response = self.model.GetModelStatus(request, timeout=5)
+        return {status.version: status for status in response.model_version_status}
+
+    def states(self, model: str) -> dict[int, str]:
+        """Version -> name of its state; empty if the server does not know the model."""
+        try:
+            statuses = self.statuses(model)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise
+            return {}
+        return {version: State.Name(status.state) for version, status in statuses.items()}
+
+    def wait_for(self, model: str, states: dict[int, str]) -> None:
+        eventually(lambda: self.states(model) == states, lambda: str(self.states(model)))
+
+
+class Server(Client):
     """`models` holds what `reload` asks for; a test adds its own model to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        super().__init__(f"127.0.0.1:{port}")
         self.process = process
         self.port = port
         self.log = log
         self.models: dict[str, dict[str, Any]] = {}
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
-        self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
     def wait_until_listening(self) -> None:
         ready = grpc.channel_ready_future(self.channel)
@@ -47,9 +80,6 @@ class Server:
             except grpc.FutureTimeoutError:
                 ended = self.process.poll() is not None
                 assert not ended and time.monotonic() < end, self.log.read_text()  # noqa: PT018
-
-    def predict(self, request: Any, timeout: float = 20) -> Any:
-        return self.prediction.Predict(request, timeout=timeout)
 
     def reload(self) -> None:
         request = model_management_pb2.ReloadConfigRequest()
@@ -64,41 +94,12 @@ class Server:
         self.models[name] = {"base_path": os.fspath(base), **settings}
         self.reload()
 
-    def statuses(self, model: str, version: int | None = None) -> dict[int, Any]:
-        """Version -> its ModelVersionStatus, in the server's order."""
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = model
-        if version is not None:
-            request.model_spec.version.value = version
-        response = self.model.GetModelStatus(request, timeout=5)
-        return {status.version: status for status in response.model_version_status}
-
-    def states(self, model: str) -> dict[int, str]:
-        """Version -> its state's name; none when the server knows none."""
-        try:
-            statuses = self.statuses(model)
-        except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.NOT_FOUND:
-                raise
-            return {}
-        return {version: State.Name(status.state) for version, status in statuses.items()}
-
-    def wait_for(self, model: str, states: dict[int, str]) -> None:
-        eventually(lambda: self.states(model) == states, lambda: str(self.states(model)))
-
 
 def eventually(true: Callable[[], bool], what: Callable[[], str] = str, wait_s: float = 20) -> None:
     end = time.monotonic() + wait_s
     while not true():
         assert time.monotonic() < end, f"still not after {wait_s} s: {what()}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def command(*flags: str) -> list[str]:

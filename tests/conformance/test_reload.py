@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
-from tensorflow_serving.apis import (
-    model_management_pb2,
-)
+from tensorflow_serving.apis import model_management_pb2
 
-from tests.service.model_server.calls import Code, X, refusal
+from tests.conformance.calls import Code, X, refusal
+from tests.conformance.case import case
 from tests.support.inputs import tiny_models
 from tests.support.inputs.tiny_models import request
 from tests.support.processes.model_server_process import Server
 
 
+@case(
+    "reload.replaces",
+    "HandleReloadConfigRequest without a model, and with it again",
+    "the model is unloaded, NOT_FOUND; the others stay; it is loaded again before the call returns",
+)
 def test_reload_replaces_the_models(server: Server, tmp_path: Path) -> None:
     tiny_models.save(tmp_path, 1)
     server.add("guest", tmp_path)
@@ -25,6 +29,12 @@ def test_reload_replaces_the_models(server: Server, tmp_path: Path) -> None:
     assert server.states("guest") == {1: "AVAILABLE"}
 
 
+@case(
+    "reload.labels",
+    "Specific versions; a label moves to another version, and to one that is not available",
+    'moved at once; FAILED_PRECONDITION "Request to assign label to version 2 of model …", and '
+    "the label stays",
+)
 def test_specific_versions_and_moved_labels(server: Server, tmp_path: Path) -> None:
     for version in (1, 2, 3):
         tiny_models.save(tmp_path, version)
@@ -46,6 +56,12 @@ def test_specific_versions_and_moved_labels(server: Server, tmp_path: Path) -> N
     del server.models["labelled"]
 
 
+@case(
+    "reload.refusals",
+    "An empty configuration; a relative `base_path`",
+    'INVALID_ARGUMENT "ServerModelConfig type not supported …", "Expected model m to have an '
+    'absolute path or URI …"',
+)
 def test_reload_refusals(server: Server) -> None:
     request = model_management_pb2.ReloadConfigRequest()
     assert refusal(server.model.HandleReloadConfigRequest, request) == (
@@ -63,6 +79,12 @@ def test_reload_refusals(server: Server) -> None:
     assert server.predict(tiny_models.request("tiny", x=X)).model_spec.version.value == 2
 
 
+@case(
+    "reload.platform",
+    "Another `model_platform` for a model",
+    "INVALID_ARGUMENT \"Illegal to change a model's platform. For model … platform was "
+    'tensorflow and new platform requested is pytorch"',
+)
 def test_platform_of_a_model_cannot_change(server: Server) -> None:
     request = model_management_pb2.ReloadConfigRequest()
     base = server.models["tiny"]["base_path"]
