@@ -45,9 +45,8 @@ test-slow: .venv/dev ## the longer tests
 test-clients: .venv/dev .venv-clients/dev ## other services' real clients against this one
 	$(BIN)/python -m pytest tests/clients
 
-test-tfserving: .venv/dev ## the model server's tests against the program TF_MODEL_SERVER=, a tensorflow_model_server
-	@test -x "$(TF_MODEL_SERVER)" || { echo "make test-tfserving TF_MODEL_SERVER=/path/to/tensorflow_model_server"; exit 2; }
-	TF_MODEL_SERVER="$(TF_MODEL_SERVER)" $(BIN)/python -m pytest tests/service/model_server -m "not slow" -rfs
+test-tfserving: .venv/dev ## conformance of TF_MODEL_SERVER=, a program, or TF_SERVING_TARGET=, a running server; otherwise the embedded one
+	$(BIN)/python -m pytest tests/conformance -rfs
 
 check: .venv/dev docs ## linters, type checks, the documentation, container files
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,30 +58,31 @@ def result_of(case: Case, report: pytest.TestReport) -> Result:
 
 
 def catalogue(cases: Iterable[Case]) -> str:
-    """Markdown tables of all cases, one for each topic."""
-    return "\n\n".join(
-        f"## {topic.capitalize()}\n\n| case | | {REAL} | embedded server |\n|---|---|---|---|\n"
-        + "\n".join(rows)
-        for topic, rows in _by_topic(
-            (c, (c.sentence, c.real, c.embedded or ("" if c.real == NOT_SEEN else "the same")))
-            for c in cases
-        )
+    """All cases, as the documentation lists them."""
+    return _tables(
+        "embedded server",
+        ((case, case.embedded or ("" if NOT_SEEN in case.real else "the same")) for case in cases),
     )
 
 
 def markdown(results: Iterable[Result]) -> str:
     """The report of one run."""
     results = list(results)
-    rows = (
-        (r.case, (r.case.sentence, r.case.real, ": ".join(filter(None, (r.outcome, r.seen)))))
-        for r in results
+    rows = ((r.case, ": ".join(filter(None, (r.outcome, r.seen)))) for r in results)
+    return f"# Conformance of {TARGET}\n\n{summary(results)}\n\n{_tables('here', rows)}\n"
+
+
+def _tables(last: str, rows: Iterable[tuple[Case, str]]) -> str:
+    """A Markdown table for each topic, the first part of the cases' ids."""
+    topics: dict[str, list[str]] = {}
+    for case, cell in rows:
+        cells = (f"`{case.id}`", case.sentence, case.real, cell)
+        line = " | ".join(cell.replace("|", "\\|") for cell in cells)
+        topics.setdefault(case.id.partition(".")[0], []).append(f"| {line} |")
+    head = f"| case | | {REAL} | {last} |\n|---|---|---|---|\n"
+    return "\n\n".join(
+        f"## {topic.capitalize()}\n\n{head}" + "\n".join(lines) for topic, lines in topics.items()
     )
-    tables = "\n\n".join(
-        f"## {topic.capitalize()}\n\n| case | | {REAL} | here |\n|---|---|---|---|\n"
-        + "\n".join(lines)
-        for topic, lines in _by_topic(rows)
-    )
-    return f"# Conformance of {TARGET}\n\n{summary(results)}\n\n{tables}\n"
 
 
 def summary(results: Iterable[Result]) -> str:
@@ -109,11 +110,3 @@ def write(results: Iterable[Result], path: Path) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n")
     else:
         path.write_text(markdown(results))
-
-
-def _by_topic(rows: Iterable[tuple[Case, tuple[str, ...]]]) -> Iterator[tuple[str, list[str]]]:
-    topics: dict[str, list[str]] = {}
-    for case, cells in rows:
-        line = " | ".join(cell.replace("|", "\\|") for cell in (f"`{case.id}`", *cells))
-        topics.setdefault(case.id.partition(".")[0], []).append(f"| {line} |")
-    return iter(topics.items())

@@ -20,6 +20,7 @@ from tests.support.processes.model_server_process import Client, Server, running
 from tests.support.project import ROOT, free_port
 
 CASES = pytest.StashKey[dict[str, Case]]()
+FILES = pytest.StashKey[set[str]]()  # names of the collected test files
 RESULTS: dict[str, Result] = {}
 NEEDS_PROGRAM = "starts or configures a server: set TF_MODEL_SERVER to its program"
 
@@ -95,7 +96,10 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 @pytest.hookimpl(tryfirst=True)  # before pytest takes out what `-m` and `-k` deselect
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     cases = config.stash.setdefault(CASES, {})
+    files = config.stash.setdefault(FILES, set())
     for item in items:
+        if item.path.parent == Path(__file__).parent:
+            files.add(item.path.name)
         if (found := case_of(item)) is None:
             continue
         assert cases.setdefault(found.id, found) == found, f"{found.id} is the id of two cases"

@@ -161,6 +161,7 @@ def rest(served: Served, path: str) -> str:
     "monitoring.status",
     "`GET /v1/models/<model>` on the REST port, which docker/tfserving/available.sh reads",
     "JSON with the version and its state AVAILABLE",
+    "no REST port",
 )
 def test_rest_status(served: Served) -> None:
     versions = json.loads(rest(served, f"/v1/models/{served.model}"))["model_version_status"]
@@ -171,6 +172,7 @@ def test_rest_status(served: Served) -> None:
     "monitoring.metrics",
     "`GET /monitoring/prometheus/metrics` with docker/tfserving/monitoring.txt",
     "text that Prometheus parses, with the metrics of the dashboard",
+    "no REST port",
 )
 def test_metrics_parse(served: Served) -> None:
     served.client.predict(request(served.model, image=pictures(picture())))

@@ -208,6 +208,7 @@ def test_sigterm_ends_calls_at_once(tmp_path: Path) -> None:
         assert call.code() == Code.UNAVAILABLE
 
 
+@pytest.mark.slow
 @case(
     "stop.callers",
     "SIGTERM while the gateway's callers wait",
