@@ -1,60 +1,16 @@
 """Parses `.cfg` files into sections of keys and values with their line numbers.
 
-The keys are those of Darknet (AlexeyAB/darknet, src/parser.c). A layer's key is used, or ignored
-because it concerns training only, or refused unless its value has no effect. [net], which is mostly
-about training, may contain any key; only a few are used.
+A layer's key is used, or ignored because it concerns training only, or refused unless its value has
+no effect: see `yolov4.darknet.keys`.
 """
 
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from yolov4.darknet.files import read_text
+from yolov4.darknet.keys import ACTIVATIONS, KEYS, SAME, TRAINING_ANYWHERE
 from yolov4.errors import ModelError
-
-ACTIVATIONS = ("leaky", "linear", "logistic", "mish", "relu", "swish")
-
-
-class Keys(NamedTuple):
-    """The keys of one kind of section, with spaces between."""
-
-    used: str
-    refused: str = ""  # each with the value, if any, that has no effect
-    training: str = ""
-
-
-KEYS = {
-    "net": Keys("width height channels letter_box", refused="time_steps=1"),
-    "convolutional": Keys(
-        "filters size stride stride_x stride_y pad padding groups batch_normalize cbn activation",
-        refused="dilation=1 antialiasing=0 binary=0 xnor=0 bin_output=0 share_index= sway=0 "
-        "rotate=0 stretch=0 stretch_sway=0 flipped=0 coordconv=0 dontload=0 dontloadscales=0",
-        training="angle assisted_excitation dot grad_centr reverse stream wait_stream",
-    ),
-    "shortcut": Keys("from activation", refused="weights_type=none weights_normalization=none"),
-    "route": Keys("layers groups group_id", training="stream wait_stream"),
-    "maxpool": Keys(
-        "size stride stride_x stride_y padding",
-        refused="antialiasing=0 maxpool_depth=0 maxpool_zero_nonmax=0",
-        training="out_channels",  # of maxpool_depth
-    ),
-    "upsample": Keys("stride", refused="scale=1"),
-    "dropout": Keys("", training="probability dropblock dropblock_size_abs dropblock_size_rel"),
-    "yolo": Keys(
-        "anchors mask num classes scale_x_y new_coords",
-        training="beta_nms cls_normalizer counters_per_class delta_normalizer dets_for_show "
-        "dets_for_track embedding_layer focal_loss ignore_thresh iou_loss iou_normalizer "
-        "iou_thresh iou_thresh_kind jitter label_smooth_eps map max max_delta nms_kind "
-        "obj_normalizer objectness_smooth random resize show_details sim_thresh track_ciou_norm "
-        "track_history_size truth_thresh",
-    ),
-}
-TRAINING_ANYWHERE = (
-    "burnin_update clip dont_update learning_rate onlyforward show_receptive_field stopbackward "
-    "train_only_bn"
-)
-SAME = {"network": "net", "conv": "convolutional", "max": "maxpool"}
 
 
 @dataclass
@@ -89,6 +45,15 @@ class Section:
     def number(self, key: str, default: float) -> float:
         return self.numbers(key)[0] if key in self.values else default
 
+    def word(self, key: str, default: str, *others: str) -> str:
+        """The value of a key that must be one of these."""
+        value = self.values.get(key, (default, 0))[0]
+        if value not in (default, *others):
+            raise self.error(
+                f"{key}={value} is not supported; supported: {', '.join((default, *others))}", key
+            )
+        return value
+
     def integers(self, key: str) -> tuple[int, ...]:
         numbers = self.numbers(key)
         if any(number != int(number) for number in numbers):
@@ -108,13 +73,7 @@ class Section:
         return numbers
 
     def activation(self, default: str) -> str:
-        name = self.values.get("activation", (default, 0))[0]
-        if name not in ACTIVATIONS:
-            raise self.error(
-                f"activation={name} is not supported; supported: {', '.join(ACTIVATIONS)}",
-                "activation",
-            )
-        return name
+        return self.word("activation", default, *(set(ACTIVATIONS) - {default}))
 
     def check_keys(self) -> None:
         """Refuse unknown keys, and keys that would change the result in an unsupported way."""

@@ -39,8 +39,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from yolov4.errors import ModelError
 from yolov4.export.saved_model import Body
-from yolov4.graph.body import ACTIVATIONS, convolutional, walk
-from yolov4.network.heads import Yolo
+from yolov4.graph.activations import ACTIVATIONS
+from yolov4.graph.body import convolutional, walk
+from yolov4.network.heads import Head
 from yolov4.network.layers import Convolutional
 from yolov4.network.network import Network, shapes
 from yolov4.network.weights import ConvWeights
@@ -83,7 +84,7 @@ def compile_body(
     graph_def = function.graph.as_graph_def()
     source, results = function.inputs[0].name, [tensor.name for tensor in function.outputs]
     layers = enumerate(zip(network.layers, shapes(network), strict=True))
-    heads = [(index, shape) for index, (layer, shape) in layers if isinstance(layer, Yolo)]
+    heads = [(index, layer, shape) for index, (layer, shape) in layers if isinstance(layer, Head)]
 
     def body(_: Network, __: Sequence[ConvWeights], image: Tensor, ___: str) -> list[Tensor]:
         """float32 pixels -> float32 heads, as `graph.body`; the casts run on the host."""
@@ -92,9 +93,9 @@ def compile_body(
                 graph_def, {source: tf.cast(image, dtype, "input")}, results, name="neuron"
             )
             outputs = []
-            for (index, shape), head in zip(heads, raw, strict=True):
+            for (index, layer, shape), head in zip(heads, raw, strict=True):
                 head.set_shape([None, *shape])
-                with tf.name_scope(f"yolo_{index}"):
+                with tf.name_scope(f"{type(layer).__name__.lower()}_{index}"):
                     outputs.append(tf.identity(tf.cast(head, tf.float32), "head"))
             return outputs
 

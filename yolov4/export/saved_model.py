@@ -28,7 +28,9 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from yolov4.export.repository import publish
 from yolov4.graph.body import body as network_body
-from yolov4.graph.detect import MAX_DETECTIONS, detections
+from yolov4.graph.detect import detections
+from yolov4.graph.nms import MAX_DETECTIONS
+from yolov4.graph.preprocess import preprocess
 from yolov4.network.model import Model
 from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
@@ -40,32 +42,6 @@ Body: TypeAlias = Callable[[Network, Sequence[ConvWeights], Tensor, str], list[T
 SIGNATURE = "serving_default"
 METADATA = "metadata"
 NOT_FINITE = "the network's output is not finite: export it with another --precision"
-
-
-def preprocess(image: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
-    """What the weights were trained and are evaluated with: RGB, a plain stretch, 0..1.
-
-    image: string [N], encoded. Returns float32 [N, height, width, 3], resized bilinearly with
-    half-pixel centres, and int32 [N, 2], height and width of each picture before that.
-    """
-
-    def one(encoded: Tensor) -> tuple[Tensor, Tensor]:
-        # The op also reads PNG. INTEGER_ACCURATE is libjpeg's default and so what OpenCV and Pillow
-        # decode with; TensorFlow's own default is a faster, coarser transform.
-        picture = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-        stretched = tf.image.resize(picture, [height, width], method="bilinear", antialias=False)
-        return stretched, tf.shape(picture)[:2]
-
-    pixels, sizes = tf.map_fn(
-        one,
-        image,
-        fn_output_signature=(
-            tf.TensorSpec([height, width, 3], tf.float32),
-            tf.TensorSpec([2], tf.int32),
-        ),
-        parallel_iterations=32,
-    )
-    return pixels / 255.0, sizes
 
 
 def servable(
@@ -81,7 +57,7 @@ def servable(
         some = tf.debugging.Assert(tf.size(image) > 0, ["image: at least one picture expected"])
         with tf.control_dependencies([some]):
             image = tf.identity(image)
-        pixels, sizes = preprocess(image, network.width, network.height)
+        pixels, sizes = preprocess(network, image)
     heads = body(network, model.weights, pixels, precision)
     with tf.name_scope("detect"):
         heads = _finite(heads)

@@ -11,22 +11,26 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.network.heads import Yolo
-from yolov4.network.layers import Convolutional, Dropout, MaxPool, Route, Shortcut, Upsample
+from yolov4.graph.activations import ACTIVATIONS, unfused
+from yolov4.graph.operations import fit_channels, pool, reorg, upsample
+from yolov4.network.heads import Head
+from yolov4.network.layers import (
+    Contrastive,
+    Convolutional,
+    Dropout,
+    GlobalAveragePool,
+    Pool,
+    Reorg,
+    Route,
+    Sam,
+    ScaleChannels,
+    Shortcut,
+    Upsample,
+)
 from yolov4.network.network import Network, Shape, shapes
 from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
-
-ACTIVATIONS = {
-    "linear": lambda x: x,
-    "leaky": lambda x: tf.nn.leaky_relu(x, alpha=0.1),
-    # oneDNN's fusion recognizes exactly this product as Mish.
-    "mish": lambda x: x * tf.tanh(tf.nn.softplus(x)),
-    "swish": lambda x: x * tf.sigmoid(x),
-    "logistic": tf.sigmoid,
-    "relu": tf.nn.relu,
-}
 
 
 def body(
@@ -37,13 +41,13 @@ def body(
 ) -> list[Tensor]:
     """The network from pixels to heads, under the name scope `body`.
 
-    image: float32 [N, height, width, 3], RGB, 0..1, at the network's input size. `precision`: the
-    TensorFlow dtype of the computation and of the stored weights.
-    Returns one float32 [N, rows, columns, anchors x (5 + classes)] per [yolo] layer, in order: the
-    input of the [yolo] layer, before logistic and box decoding.
+    image: float32 [N, height, width, channels], RGB or grey, 0..1, at the network's input size.
+    `precision`: the TensorFlow dtype of the computation and of the stored weights.
+    Returns one float32 [N, rows, columns, anchors x values] per head, in order: the input of the
+    [yolo], [Gaussian_yolo] or [region] layer, before logistic and box decoding.
     """
     dtype = tf.as_dtype(precision)
-    unused = iter(zip(weights, _before_yolo(network), strict=True))
+    unused = iter(zip(weights, _before_head(network), strict=True))
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
         # The last convolutions, 1 % of the work, are float32: rounding a box's values to bfloat16
@@ -56,13 +60,13 @@ def body(
     with tf.name_scope("body"):
         x = tf.cast(image, dtype, "input")
         add = _sum_bf16 if dtype == tf.bfloat16 else tf.add
-        return walk(network, x, convolve, add, _after_sum)
+        return walk(network, x, convolve, add, unfused)
 
 
-def _before_yolo(network: Network) -> list[bool]:
-    """For each convolution: whether a [yolo] layer follows it."""
+def _before_head(network: Network) -> list[bool]:
+    """For each convolution: whether a head follows it."""
     pairs = zip(network.layers, (*network.layers[1:], None), strict=True)
-    return [isinstance(after, Yolo) for layer, after in pairs if isinstance(layer, Convolutional)]
+    return [isinstance(after, Head) for layer, after in pairs if isinstance(layer, Convolutional)]
 
 
 def walk(
@@ -75,7 +79,7 @@ def walk(
     """Build the network layer by layer from the picture to the heads, with the given operations.
 
     `convolve` builds a convolution with its bias or batch norm and its activation, `add` the sum of
-    a shortcut, and `after_sum` the activation of that sum, by name.
+    a shortcut, and `after_sum` the activation of that sum, or of a product, by name.
     """
     out: list[Tensor] = []
     heads: list[Tensor] = []
@@ -87,20 +91,28 @@ def walk(
                     x = convolve(layer, x)
                 case Shortcut(sources=sources, activation=activation):
                     for source in sources:
-                        x = add(x, _channels(shape.channels, out[source]))
+                        x = add(x, fit_channels(shape.channels, out[source]))
                     x = after_sum(activation, x)
                 case Route(sources=sources, groups=groups, group_id=group_id):
                     parts = [out[source] for source in sources]
                     if groups > 1:
                         parts = [tf.split(part, groups, axis=3)[group_id] for part in parts]
                     x = parts[0] if len(parts) == 1 else tf.concat(parts, axis=3)
-                case MaxPool():
-                    x = _max_pool(layer, last, shape, x)
+                case Pool():
+                    x = pool(layer, last, shape, x)
+                case GlobalAveragePool():
+                    x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+                case ScaleChannels(source=source, activation=activation):
+                    x = after_sum(activation, x * out[source])
+                case Sam(source=source, activation=activation):
+                    x = after_sum(activation, x * out[source])
                 case Upsample(stride=stride):
-                    x = _upsample(stride, last, x)
-                case Yolo():
+                    x = upsample(stride, last, x)
+                case Reorg():
+                    x = reorg(layer, last, x)
+                case Head():
                     heads.append(tf.identity(x, "head"))
-                case Dropout():
+                case Dropout() | Contrastive():
                     pass
         out.append(x)
         last = shape
@@ -116,7 +128,7 @@ def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
     if layer.stride == (1, 1) and 2 * layer.padding == layer.size - 1:
         return x, "SAME"
     if layer.padding:
-        both = [layer.padding, layer.padding]
+        both = [layer.padding * layer.dilation] * 2
         x = tf.pad(x, [[0, 0], both, both, [0, 0]])
     return x, "VALID"
 
@@ -124,10 +136,15 @@ def padded(layer: Convolutional, x: Tensor) -> tuple[Tensor, str]:
 def convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tensor:
     """A convolution, its bias and its activation, in the dtype of x and the weights."""
     x, padding = padded(layer, x)
+
+    def convolve(x: Tensor, kernel: Any) -> Tensor:
+        kernel = tf.constant(kernel, name="kernel")
+        return tf.nn.conv2d(x, kernel, layer.stride, padding, dilations=layer.dilation)
+
     # Conv2D supports groups, but on a CPU only if oneDNN is enabled.
     if layer.groups == 1:
-        x = tf.nn.conv2d(x, tf.constant(weights.kernel, name="kernel"), layer.stride, padding)
-    elif layer.groups == x.shape[3] and layer.stride[0] == layer.stride[1]:
+        x = convolve(x, weights.kernel)
+    elif layer.groups == x.shape[3] and layer.stride[0] == layer.stride[1] and layer.dilation == 1:
         kernel = weights.kernel.reshape(layer.size, layer.size, layer.groups, -1)
         x = tf.nn.depthwise_conv2d(
             x, tf.constant(kernel, name="kernel"), [1, *layer.stride, 1], padding
@@ -135,25 +152,9 @@ def convolutional(layer: Convolutional, weights: ConvWeights, x: Tensor) -> Tens
     else:
         kernels = np.split(weights.kernel, layer.groups, axis=3)
         parts = zip(tf.split(x, layer.groups, axis=3), kernels, strict=True)
-        x = tf.concat(
-            [tf.nn.conv2d(x, tf.constant(k), layer.stride, padding) for x, k in parts], axis=3
-        )
+        x = tf.concat([convolve(x, kernel) for x, kernel in parts], axis=3)
     x = tf.nn.bias_add(x, tf.constant(weights.bias, name="bias"))
     return ACTIVATIONS[layer.activation](x)
-
-
-def _max_pool(layer: MaxPool, before: Shape, after: Shape, x: Tensor) -> Tensor:
-    near = layer.padding // 2
-    padding, same = [[0, 0]], []
-    for length, windows, stride in zip(before[:2], after[:2], layer.stride, strict=True):
-        far = max(0, (windows - 1) * stride + layer.size - near - length)
-        padding.append([near, far])
-        same.append(windows == -(-length // stride) and near == (near + far) // 2)
-    # If SAME pads as Darknet does, it saves a copy. Otherwise pad with the lowest value.
-    if all(same):
-        return tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")
-    x = tf.pad(x, [*padding, [0, 0]], constant_values=x.dtype.min)
-    return tf.nn.max_pool2d(x, layer.size, layer.stride, "VALID")
 
 
 def _sum_bf16(x: Tensor, y: Tensor) -> Tensor:
@@ -164,34 +165,3 @@ def _sum_bf16(x: Tensor, y: Tensor) -> Tensor:
     one = np.eye(x.shape[3], dtype=np.float32)[np.newaxis, np.newaxis].astype(dtype)
     nothing = tf.constant(np.full(x.shape[3], 1e-30, dtype))
     return tf.nn.bias_add(tf.nn.conv2d(x, tf.constant(one), 1, "SAME"), nothing) + y
-
-
-def _after_sum(activation: str, x: Tensor) -> Tensor:
-    # TensorFlow fuses Conv2D -> BiasAdd -> AddV2 -> activation into one oneDNN kernel. For
-    # LeakyRelu it ignores our slope and uses 0.2 (seen in 2.10.1 and 2.20.0), and it does not
-    # support Mish (an error in 2.20.0). Written differently, the two are not matched.
-    if activation == "leaky":
-        return tf.nn.relu(x) - 0.1 * tf.nn.relu(-x)
-    if activation == "mish":
-        # The quotient is 1 above 20 in float32, and above 5 in float16, in which exp(12) overflows.
-        enough = 5.0 if x.dtype == tf.float16 else 20.0
-        power = tf.exp(tf.minimum(x, enough))
-        product = power * (power + 2.0)
-        return x * (product / (product + 2.0))
-    return ACTIVATIONS[activation](x)
-
-
-def _channels(wanted: int, x: Tensor) -> Tensor:
-    missing = wanted - x.shape[3]
-    if missing < 0:
-        return x[..., :wanted]
-    return tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, missing]]) if missing else x
-
-
-def _upsample(stride: int, before: Shape, x: Tensor) -> Tensor:
-    # Nearest neighbour by Reshape and Tile: as fast on a CPU as ResizeNearestNeighbor (measured at
-    # 13, 19 and 38 pixels, batch 1 and 8), which Inferentia's compiler does not support.
-    height, width, channels = before
-    x = tf.reshape(x, [-1, height, 1, width, 1, channels])
-    x = tf.tile(x, [1, 1, stride, 1, stride, 1])
-    return tf.reshape(x, [-1, height * stride, width * stride, channels])

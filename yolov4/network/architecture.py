@@ -53,6 +53,7 @@ YOLOV4_ANCHORS: Anchors = (
     *((36, 75), (76, 55), (72, 146)),
     *((142, 110), (192, 243), (459, 401)),
 )
+NMS_BETA = 0.6  # greedynms
 CSPDARKNET53 = (1, 2, 8, 8, 4)
 TINY_ANCHORS: Anchors = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
 
@@ -133,7 +134,7 @@ def yolov4(
         net.route(net.conv(filters, 3, stride=2), finer)
         n = squeeze(filters, times=3)
         head(2 * filters, group, scale_x_y)
-    return Network(width, height, 3, tuple(net.layers))
+    return Network(width, height, 3, tuple(net.layers), nms_beta=NMS_BETA)
 
 
 def yolov4_tiny(
@@ -169,7 +170,7 @@ def yolov4_tiny(
     net.conv(256, 3)
     # Darknet's own cfg takes anchors 1 to 3 here and leaves anchor 0 unused.
     net.head(Yolo(tuple(anchors[1:4]), classes, scale_x_y=1.05))
-    return Network(width, height, 3, tuple(net.layers))
+    return Network(width, height, 3, tuple(net.layers), nms_beta=NMS_BETA)
 
 
 BUILT_IN: dict[str, Callable[..., Network]] = {"yolov4": yolov4, "yolov4-tiny": yolov4_tiny}

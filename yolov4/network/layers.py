@@ -6,7 +6,7 @@ index, counted from 0. `architecture` writes YOLOv4 in them; `darknet` reads any
 
 from dataclasses import dataclass
 
-from yolov4.network.heads import Yolo
+from yolov4.network.heads import Head
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Convolutional:
     groups: int = 1
     batch_normalize: bool = True
     activation: str = "leaky"
+    dilation: int = 1  # padded by `padding` times as many pixels
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,54 @@ class Route:
 
 
 @dataclass(frozen=True)
-class MaxPool:
+class Pool:
+    """One pixel from each window."""
+
     size: int
     stride: tuple[int, int] = (1, 1)  # down, across
     padding: int = 0  # pixels in all per axis; the smaller half comes before
+
+
+class MaxPool(Pool):
+    """The largest value of each window and channel."""
+
+
+class AveragePool(Pool):
+    """The mean of each window's pixels, without those of the padding."""
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool:
+    """The mean of each channel: its output is 1x1."""
+
+
+@dataclass(frozen=True)
+class ScaleChannels:
+    """`source` times the previous layer: a number per channel or, if `scale_wh`, per pixel."""
+
+    source: int
+    activation: str = "linear"
+    scale_wh: bool = False
+
+
+@dataclass(frozen=True)
+class Sam:
+    """The previous layer times `source`, of the same size (spatial attention, as in YOLOv4)."""
+
+    source: int
+    activation: str = "linear"
+
+
+@dataclass(frozen=True)
+class Reorg:
+    """Space to depth: `stride` x `stride` pixels become the channels of one.
+
+    `interleaved`: with YOLOv2's order of the values, which mixes channels and pixels: the array
+    [channels, height, width] is read as [channels / stride^2, height * stride, width * stride].
+    """
+
+    stride: int
+    interleaved: bool
 
 
 @dataclass(frozen=True)
@@ -57,4 +102,22 @@ class Dropout:
     """Nothing at inference, but it counts as a layer."""
 
 
-Layer = Convolutional | Shortcut | Route | MaxPool | Upsample | Dropout | Yolo
+@dataclass(frozen=True)
+class Contrastive:
+    """A loss of training: nothing at inference."""
+
+
+Layer = (
+    Convolutional
+    | Shortcut
+    | Route
+    | Pool
+    | GlobalAveragePool
+    | ScaleChannels
+    | Sam
+    | Reorg
+    | Upsample
+    | Dropout
+    | Contrastive
+    | Head
+)

@@ -94,8 +94,9 @@ def _train(options: argparse.Namespace) -> None:
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
     from yolov4.train.loop import Plan, bar
-    from yolov4.train.transfer import starting_vector, transfer
+    from yolov4.train.transfer import starting_vector, trainable, transfer
 
+    network = trainable(network)
     if options.weights:
         vector, copied = starting_vector(options.weights, network, options.seed)
     else:

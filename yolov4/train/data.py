@@ -15,7 +15,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from yolov4.errors import ModelError
-from yolov4.export.saved_model import preprocess
+from yolov4.graph.preprocess import preprocess
+from yolov4.network.network import Network
 
 Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -76,8 +77,9 @@ def read_coco(
     if not pictures or not index:
         raise ModelError(f"{annotations} contains no pictures or no categories")
 
+    stretched = Network(width, height, 3, ())  # in training always, without borders
     stretch = tf.function(
-        lambda data: tf.cast(tf.round(preprocess(data[None], width, height)[0][0] * 255), tf.uint8),
+        lambda data: tf.cast(tf.round(preprocess(stretched, data[None])[0][0] * 255), tf.uint8),
         input_signature=[tf.TensorSpec([], tf.string)],
     )
     pixels = np.empty((len(pictures), height, width, 3), np.uint8)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.graph.body import ACTIVATIONS, Tensor, padded, walk
+from yolov4.graph.activations import ACTIVATIONS
+from yolov4.graph.body import Tensor, padded, walk
 from yolov4.network.heads import Yolo
 from yolov4.network.layers import Convolutional, Shortcut
 from yolov4.network.network import Network
@@ -149,7 +150,9 @@ def _convolutional(
     parts = zip(
         tf.split(x, layer.groups, axis=3), tf.split(kernel, layer.groups, axis=3), strict=True
     )
-    groups = [tf.nn.conv2d(part, k, layer.stride, padding) for part, k in parts]
+    groups = [
+        tf.nn.conv2d(part, k, layer.stride, padding, dilations=layer.dilation) for part, k in parts
+    ]
     x = groups[0] if layer.groups == 1 else tf.concat(groups, axis=3)
     if conv.batch_normalize:
         beta, gamma, *_ = small

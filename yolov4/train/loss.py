@@ -46,6 +46,7 @@ def losses(network: Network, heads: list[Tensor], truth: Truth) -> Losses:
     answering = tf.split(_assigned(network, boxes, there), _counts(network), axis=-1)
     box = objectness = classes = answers = tf.constant(0.0)
     for yolo, head, mask in zip(network.heads, heads, answering, strict=True):
+        assert isinstance(yolo, Yolo)  # `train` refuses other heads
         rows, columns = int(head.shape[1]), int(head.shape[2])
         x = tf.reshape(head, [-1, rows, columns, len(yolo.anchors), 5 + yolo.classes])
         decoded = _decode(network, yolo, x)  # [N, rows, columns, A, 4] cxcywh

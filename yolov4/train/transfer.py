@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from yolov4.darknet.weights import read_vector
+from yolov4.errors import ModelError
 from yolov4.network.heads import Yolo
 from yolov4.network.layers import Convolutional, Layer
 from yolov4.network.network import Network
@@ -25,6 +26,16 @@ def starting_vector(path: Path, network: Network, seed: int) -> tuple[Array, int
     ends = np.cumsum([shape.floats for shape in conv_shapes(network)])
     after = [shape.layer for shape in conv_shapes(network)][int((ends <= len(copied)).sum()) :]
     return vector, after[0] if after else len(network.layers)
+
+
+def trainable(network: Network) -> Network:
+    """The network as it is trained. ModelError for what the loss or the data do not support."""
+    if not all(isinstance(head, Yolo) for head in network.heads):
+        raise ModelError("only networks whose heads are [yolo] sections can be trained")
+    if network.channels != 3:
+        raise ModelError(f"channels={network.channels}: only networks for RGB can be trained")
+    # Training stretches every picture, so the trained network wants stretched ones.
+    return replace(network, letter_box=False)
 
 
 def with_classes(network: Network, classes: int) -> Network:

@@ -142,7 +142,9 @@ def _loaded(artefact: Path) -> Iterator[Run]:
 
 
 def _heads(graph: tf.Graph) -> list[Any]:
-    names = [op.name for op in graph.get_operations() if re.search(r"body/yolo_\d+/head$", op.name)]
+    names = [
+        op.name for op in graph.get_operations() if re.search(r"body/[a-z]+_\d+/head$", op.name)
+    ]
     return [graph.get_tensor_by_name(f"{name}:0") for name in names]
 
 

@@ -13,11 +13,17 @@ TRAINING_KEYS = {
     "maxpool": "out_channels",
     "upsample": "",
     "dropout": "probability dropblock dropblock_size_abs dropblock_size_rel",
-    "yolo": "beta_nms cls_normalizer counters_per_class delta_normalizer dets_for_show "
+    "contrastive": "classes cls_normalizer contrastive_neg_max max_delta temperature yolo_layer",
+    "yolo": "cls_normalizer counters_per_class delta_normalizer dets_for_show "
     "dets_for_track embedding_layer focal_loss ignore_thresh iou_loss iou_normalizer "
-    "iou_thresh iou_thresh_kind jitter label_smooth_eps map max max_delta nms_kind "
+    "iou_thresh iou_thresh_kind jitter label_smooth_eps map max max_delta "
     "obj_normalizer objectness_smooth random resize show_details sim_thresh track_ciou_norm "
     "track_history_size truth_thresh",
+    "Gaussian_yolo": "cls_normalizer counters_per_class delta_normalizer ignore_thresh iou_loss "
+    "iou_normalizer iou_thresh iou_thresh_kind jitter label_smooth_eps map max max_delta "
+    "obj_normalizer objectness_smooth random resize truth_thresh uc_normalizer",
+    "region": "absolute bias_match class_scale coord_scale focal_loss jitter log map "
+    "mask_scale max noobject_scale object_scale random rescore resize sqrt thresh",
     # [net] may have any key, known or not.
     "net": "batch subdivisions momentum decay saturation exposure hue max_batches policy steps "
     "scales mosaic cutmix optimized_memory workspace_size_limit_MB",
@@ -29,7 +35,6 @@ TRAINING_KEYS_OF_ANY_SECTION = (
 # Keys that change what Darknet computes, with the value that has no effect (None: every value has).
 UNSUPPORTED_KEYS: list[tuple[str, str, str | None]] = [
     ("net", "time_steps", "1"),
-    ("convolutional", "dilation", "1"),
     ("convolutional", "antialiasing", "0"),
     ("convolutional", "binary", "0"),
     ("convolutional", "xnor", "0"),
@@ -49,6 +54,11 @@ UNSUPPORTED_KEYS: list[tuple[str, str, str | None]] = [
     ("maxpool", "maxpool_depth", "0"),
     ("maxpool", "maxpool_zero_nonmax", "0"),
     ("upsample", "scale", "1"),
+    ("reorg", "reverse", "0"),
+    ("reorg3d", "reverse", "0"),
+    ("region", "coords", "4"),
+    ("region", "classfix", "0"),
+    ("region", "tree", None),
 ]
 
 
@@ -99,7 +109,7 @@ def test_keys_that_change_the_result_are_refused(
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("[net]\n\n[reorg]\nstride=2", 3, r"\[reorg\] is not supported"),
+        ("[net]\n\n[crnn]\nstride=2", 3, r"\[crnn\] is not supported"),
         ("[net]\n[route]\nlayer=-1", 3, r"layer=-1: unknown key of \[route\]"),
         ("[net]\n[route]\nlayers", 3, r"expected \[section\]"),
         ("[net]\n[route]\nlayers=", 3, r"expected \[section\]"),

@@ -1,5 +1,6 @@
 """Darknet's files, written: our reader and OpenCV's find in them what was put in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,17 @@ from yolov4.darknet.reader import read_cfg, read_names
 from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_cfg, write_model, write_weights
 from yolov4.network.architecture import yolov4, yolov4_tiny
-from yolov4.network.heads import Yolo
+from yolov4.network.heads import GaussianYolo, Region, Yolo
+from yolov4.network.layers import (
+    AveragePool,
+    Contrastive,
+    Convolutional,
+    GlobalAveragePool,
+    Reorg,
+    Route,
+    Sam,
+    ScaleChannels,
+)
 from yolov4.network.network import Network
 from yolov4.network.weights import Array, conv_shapes
 from yolov4.train.forward import initial
@@ -32,6 +43,36 @@ def test_every_kind_of_layer_is_read_back_as_it_was(tmp_path: Path) -> None:
     network = read_cfg(write_random_model(tmp_path)[0])
     write_cfg(tmp_path / "again.cfg", network)
     assert read_cfg(tmp_path / "again.cfg") == network
+
+
+def test_every_other_section_is_read_back_as_it_was(tmp_path: Path) -> None:
+    tail = (Convolutional(24, 1), GaussianYolo(((3.5, 4), (5, 6)), 3, 1.1, "left_top"))
+    yolo_v2 = (Convolutional(16, 1), Region(((0.57, 0.68), (1.5, 2)), 3))
+    layers = (
+        Convolutional(8, 3, padding=1, dilation=2, activation="relu6"),
+        AveragePool(4, (4, 4), 3),
+        Reorg(2, interleaved=True),
+        Reorg(2, interleaved=False),
+        GlobalAveragePool(),
+        Convolutional(128, 1, activation="logistic"),
+        ScaleChannels(3, "relu"),
+        Convolutional(1, 1),
+        ScaleChannels(6, scale_wh=True),
+        Convolutional(128, 1),
+        Sam(8, "hard_mish"),
+        Contrastive(),
+        *tail,
+        Route((10,)),
+        *yolo_v2,
+    )
+    for beta in (0.6, 0.75, None):
+        network = Network(96, 64, 1, layers, letter_box=True, nms_beta=beta)
+        write_cfg(tmp_path / "net.cfg", network)
+        # A [region] ends the file, and Darknet asks the last head which NMS to use.
+        assert read_cfg(tmp_path / "net.cfg") == replace(network, nms_beta=None)
+        network = replace(network, layers=layers[:-3])
+        write_cfg(tmp_path / "net.cfg", network)
+        assert read_cfg(tmp_path / "net.cfg") == network
 
 
 def test_weights_are_written_as_they_were_read(tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ from tests.support.processes.model_server_process import command
 from tests.support.project import ROOT
 from yolov4.darknet.reader import read_cfg, read_names
 from yolov4.darknet.weights import read_weights
-from yolov4.export.saved_model import export, preprocess
+from yolov4.export.saved_model import export
+from yolov4.graph.preprocess import preprocess
 from yolov4.load import load_model
 from yolov4.network.model import Model
+from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
 
 Picture = npt.NDArray[np.uint8]
@@ -167,7 +169,7 @@ def opencv_decoded(picture: bytes) -> Picture:
 
 
 def stretched(picture: bytes, width: int, height: int) -> tuple[npt.NDArray[np.float32], list[int]]:
-    pixels, sizes = preprocess(tf.constant([picture]), width, height)
+    pixels, sizes = preprocess(Network(width, height, 3, ()), tf.constant([picture]))
     assert (pixels.dtype, sizes.dtype) == (tf.float32, tf.int32)
     return pixels.numpy()[0], sizes.numpy()[0].tolist()
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tests.support.oracles import numpy_oracle
 from tests.support.oracles.numpy_oracle import Found, greedy_nms, iou
-from yolov4.graph.detect import decode, detections
+from yolov4.graph.decode import decode
+from yolov4.graph.detect import detections
 from yolov4.network.heads import Yolo
 from yolov4.network.layers import Convolutional
 from yolov4.network.network import Network
@@ -32,6 +33,7 @@ def oracle(net: Network, heads: list[Array], picture: tuple[int, int]) -> list[F
     """The detections of one picture, (width, height) pixels large."""
     found = []
     for yolo, head in zip(net.heads, heads, strict=True):
+        assert isinstance(yolo, Yolo)
         found += numpy_oracle.decode(
             head,
             list(yolo.anchors),
@@ -85,6 +87,7 @@ def random_heads(net: Network, batch: int, bias: float, seed: int = 0) -> list[A
     rng = np.random.default_rng(seed)
     heads = []
     for number, yolo in enumerate(net.heads):
+        assert isinstance(yolo, Yolo)
         stride = 8 << number
         grid = (batch, net.height // stride, net.width // stride)
         head = rng.normal(0, 0.7, (*grid, len(yolo.anchors), 5 + yolo.classes))

@@ -161,7 +161,8 @@ def test_anchors_are_where_the_sizes_are() -> None:
 
 
 def test_a_picture_is_stretched_as_it_is_when_served(tmp_path: Path) -> None:
-    from yolov4.export.saved_model import preprocess
+    from yolov4.graph.preprocess import preprocess
+    from yolov4.network.network import Network
 
     pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     file = io.BytesIO()
@@ -170,5 +171,5 @@ def test_a_picture_is_stretched_as_it_is_when_served(tmp_path: Path) -> None:
     path = coco(tmp_path, images=[{"id": 7, "file_name": "n.jpg", "width": 90, "height": 70}],
                 annotations=[{"image_id": 7, "category_id": 5, "bbox": [0, 0, 9, 9]}])  # fmt: skip
     data = read_coco(path, tmp_path, 64, 32)
-    served, _ = preprocess(tf.constant([file.getvalue()]), 64, 32)
+    served, _ = preprocess(Network(64, 32, 3, ()), tf.constant([file.getvalue()]))
     assert np.abs(data.pixels[0] - served[0].numpy() * 255).max() <= 0.5

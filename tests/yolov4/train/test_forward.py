@@ -10,7 +10,8 @@ from tests.support.inputs.yolov4_models import write_model as write_random_model
 from yolov4.darknet.reader import read_cfg
 from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_weights
-from yolov4.graph.body import ACTIVATIONS, body
+from yolov4.graph.activations import ACTIVATIONS
+from yolov4.graph.body import body
 from yolov4.network.architecture import yolov4
 from yolov4.network.weights import count_floats
 from yolov4.train.forward import TRAINABLE_ACTIVATIONS, forward, initial, parts

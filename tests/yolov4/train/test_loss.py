@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yolov4.graph.detect import decode
+from yolov4.graph.decode import decode
 from yolov4.network.heads import Yolo
 from yolov4.network.network import Network
 from yolov4.train.loss import Losses, Truth, _assigned, _ciou, _decode, losses
