@@ -68,16 +68,20 @@ def _by_diou(boxes: Tensor, scores: Tensor, beta: float) -> Selection:
     every = tf.gather(flat, candidates)
     total = tf.size(every)
 
-    def best(count: Tensor) -> Selection:
-        top, order = tf.math.top_k(every, count)
+    def attempt(limit: Tensor, *_: Tensor) -> list[Tensor]:
+        limit = tf.where(limit > 0, total, tf.minimum(total, BEST))
+        top, order = tf.math.top_k(every, limit)
         at = tf.gather(candidates, order)
         classes = tf.cast(at % scores.shape[1], tf.int32)
-        return _greedy(tf.gather(boxes, at // scores.shape[1]), top, classes, beta)
+        return [limit, *_greedy(tf.gather(boxes, at // scores.shape[1]), top, classes, beta)]
 
-    first = best(tf.minimum(total, BEST))
-    enough = (first.count >= MAX_DETECTIONS) | (total <= BEST)
-    result: Selection = tf.cond(enough, lambda: first, lambda: best(total))
-    return result
+    def insufficient(limit: Tensor, *selected: Tensor) -> Tensor:
+        return (limit < total) & (selected[-1] < MAX_DETECTIONS)
+
+    nothing = [tf.zeros([MAX_DETECTIONS, *rest]) for rest in ([4], [])]
+    nothing += [tf.zeros([MAX_DETECTIONS], tf.int32), tf.constant(0)]
+    _, *selected = tf.while_loop(insufficient, attempt, [tf.constant(0), *nothing])
+    return Selection(*selected)
 
 
 def _greedy(boxes: Tensor, scores: Tensor, classes: Tensor, beta: float) -> Selection:

@@ -96,6 +96,7 @@ anchors=4,5, 8,6, 9,14, 20,16, 24,40, 60,44
 classes=3
 num=6
 scale_x_y=1.05
+nms_kind=greedynms
 
 [route]
 layers=11
@@ -119,6 +120,8 @@ anchors=4,5, 8,6, 9,14, 20,16, 24,40, 60,44
 classes=3
 num=6
 scale_x_y=1.2
+nms_kind=diounms
+beta_nms=0.7
 """
 
 NAMES = ["ape", "bee", "cat"]
