@@ -53,8 +53,6 @@ def read_cfg(path: Path) -> Network:
         raise net.error(str(error), "width") from None
 
 
-
-
 def read_names(path: Path, classes: int | None = None) -> list[str]:
     """The words of a `.names`, one per line. ModelError unless there are `classes` of them."""
     names = [line.strip() for line in read_text(path).rstrip().splitlines()]
