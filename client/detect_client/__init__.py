@@ -18,7 +18,7 @@ from .errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from .results import Box, Detection, Result
+from .results import Box, Detection, Model, Result
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Detection",
     "InvalidParameter",
     "InvalidPicture",
+    "Model",
     "Result",
     "Unauthorized",
     "Unavailable",

@@ -13,7 +13,7 @@ import httpx
 from . import calls, pictures
 from .errors import DetectError
 from .pictures import Picture
-from .results import Result
+from .results import Model, Result
 from .retry import Attempts
 
 Answer = TypeVar("Answer")
@@ -97,6 +97,10 @@ class AsyncClient:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+
+    async def model(self) -> Model:
+        """See `Client.model`."""
+        return await self._send(calls.model(self._http), calls.model_result)
 
     async def aclose(self) -> None:
         await self._http.aclose()

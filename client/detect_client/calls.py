@@ -18,7 +18,7 @@ from .errors import (
     from_response,
 )
 from .pictures import media_type
-from .results import Result, from_json
+from .results import Model, Result, from_json
 
 
 def parameters(
@@ -46,6 +46,12 @@ def detect_batch(http: Any, pictures: list[bytes], query: list[tuple[str, str]])
     """`POST /detect/batch` with a part named `image` for each picture."""
     parts = [("image", (str(i), data, media_type(data))) for i, data in enumerate(pictures)]
     return _build(http, "detect/batch", query, files=parts)
+
+
+def model(http: Any) -> httpx.Request:
+    """`GET /model`."""
+    request: httpx.Request = http.build_request("GET", "model")
+    return request
 
 
 def _build(http: Any, path: str, query: list[tuple[str, str]], **more: Any) -> httpx.Request:
@@ -92,6 +98,16 @@ def results(response: httpx.Response, pictures: list[bytes]) -> list[Result | De
         else from_json(row, picture=picture)
         for row, picture in zip(rows, pictures, strict=True)
     ]
+
+
+def model_result(response: httpx.Response) -> Model:
+    """The answer of `GET /model`."""
+    content = _content(response)
+    try:
+        labels = tuple(map(str, content["labels"] or ()))
+        return Model(str(content["name"]), int(content["version"]), labels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedAnswer(f"The answer is not a model's description: {error!r}.") from error
 
 
 def _content(response: httpx.Response) -> Any:

@@ -14,7 +14,7 @@ import httpx
 from . import calls, pictures
 from .errors import ConnectionFailed, DetectError
 from .pictures import Picture
-from .results import Result
+from .results import Model, Result
 from .retry import Attempts
 
 Answer = TypeVar("Answer")
@@ -125,6 +125,10 @@ class Client:
                 yield pending.popleft().result()
         finally:  # a caller that stops early does not wait for what is in flight
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def model(self) -> Model:
+        """The model that the service uses: name, version and labels."""
+        return self._send(calls.model(self._http), calls.model_result)
 
     def close(self) -> None:
         """Ends all connections; calls that wait to be repeated fail."""

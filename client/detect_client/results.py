@@ -38,6 +38,14 @@ class Detection(NamedTuple):
     box: Box
 
 
+class Model(NamedTuple):
+    """The served model. `labels`: by class id; empty where the model does not tell them."""
+
+    name: str
+    version: int
+    labels: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Result:
     """The detections of one picture, best score first.

@@ -1,10 +1,9 @@
-"""`detect SOURCE`: reads the command line and picks what handles the source."""
+"""`detect SOURCE` and `detect bulk`: reads the command line and picks what handles the source."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +12,32 @@ from .. import __version__
 from ..client import Client
 from ..errors import DetectError
 from . import folder, formats
-from .options import Options, Stop
+from .options import Options, Stop, add_query, add_service
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 where something could not be detected, 2 for a wrong command line."""
-    options = _parse(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _run(options)
+        if words[:1] in (["bulk"], ["bulk-export"]):
+            return _bulk(*words)
+        return _run(_parse(words))
     except (DetectError, Stop) as error:
         print(f"detect: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndetect: interrupted; the same command continues from here", file=sys.stderr)
         return 130
+
+
+def _bulk(command: str, *arguments: str) -> int:
+    try:
+        from .bulk import command as commands  # needs PyArrow
+    except ImportError as error:
+        raise Stop("bulk needs PyArrow: pip install 'detect-client[bulk]'") from error
+    return commands.bulk(arguments) if command == "bulk" else commands.bulk_export(arguments)
 
 
 def _run(options: Options) -> int:
@@ -54,21 +63,14 @@ def _picture_or_video(client: Client, source: Path, options: Options) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
-        "detect", description="Detect objects in a picture, a folder, a video file or a camera."
+        "detect",
+        description="Detect objects in a picture, a folder, a video file or a camera.",
+        epilog="For millions of pictures, also in buckets: detect bulk --help, bulk-export --help",
     )
     add = parser.add_argument
     add("source", help="picture, folder, video file, device or stream (rtsp://, http://)")
     add("--version", action="version", version=f"detect-client {__version__}")
-    add(
-        "--url",
-        default=os.environ.get("DETECT_URL", "http://localhost:8000"),
-        help="service address (default: $DETECT_URL, else %(default)s)",
-    )
-    add(
-        "--key",
-        default=os.environ.get("DETECT_API_KEY"),
-        help="API key; better given as $DETECT_API_KEY, which `ps` does not show",
-    )
+    add_service(parser)
     add(
         "--out",
         type=Path,
@@ -76,36 +78,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         help="output file or folder; a picture's default is JSON on standard output",
     )
     add("--format", choices=formats.NAMES, help="folder output (default: by the ending of --out)")
-    add(
-        "--score-threshold",
-        type=float,
-        default=0.25,
-        metavar="S",
-        help="minimum confidence, 0 to 1 (default: %(default)s)",
-    )
-    add(
-        "--max-detections",
-        type=int,
-        default=100,
-        metavar="N",
-        help="most detections of one picture, 1 to 100 (default: %(default)s)",
-    )
-    add("--label", action="append", default=[], help="only this label; may be repeated")
-    add(
-        "--in-flight",
-        type=int,
-        default=8,
-        metavar="N",
-        help="requests at a time (default: %(default)s)",
-    )
-    add(
-        "--timeout",
-        type=float,
-        default=300.0,
-        dest="timeout_s",
-        metavar="S",
-        help="seconds that one picture may take, retries included (default: %(default)s)",
-    )
+    add_query(parser)
     add(
         "--annotations",
         type=Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ class Options(argparse.Namespace):
     on: list[str]
     post: str | None
     cooldown_s: float
+    output: str
+    job: str
+    shard_size: int
+    shard: tuple[int, int]
+    workers: int | None
+    rate: float | None
+    engine: str
+    ray_workers: int
 
     def query(self) -> dict[str, Any]:
         """Arguments of the client's calls."""
@@ -38,3 +47,53 @@ class Options(argparse.Namespace):
             "max_detections": self.max_detections,
             "labels": self.label,
         }
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Where the service is, and how much it is asked at a time."""
+    add = parser.add_argument
+    add(
+        "--url",
+        default=os.environ.get("DETECT_URL", "http://localhost:8000"),
+        help="service address (default: $DETECT_URL, else %(default)s)",
+    )
+    add(
+        "--key",
+        default=os.environ.get("DETECT_API_KEY"),
+        help="API key; better given as $DETECT_API_KEY, which `ps` does not show",
+    )
+    add(
+        "--in-flight",
+        type=int,
+        default=8,
+        metavar="N",
+        help="requests at a time (default: %(default)s)",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=300.0,
+        dest="timeout_s",
+        metavar="S",
+        help="seconds that one picture may take, retries included (default: %(default)s)",
+    )
+
+
+def add_query(parser: argparse.ArgumentParser) -> None:
+    """Parameters of the detection."""
+    add = parser.add_argument
+    add(
+        "--score-threshold",
+        type=float,
+        default=0.25,
+        metavar="S",
+        help="minimum confidence, 0 to 1 (default: %(default)s)",
+    )
+    add(
+        "--max-detections",
+        type=int,
+        default=100,
+        metavar="N",
+        help="most detections of one picture, 1 to 100 (default: %(default)s)",
+    )
+    add("--label", action="append", default=[], help="only this label; may be repeated")

@@ -56,7 +56,8 @@ class Coco(Writer):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         categories: dict[int, str] = {}
-        for image_id, row in enumerate(rows, 1):
+        for number, row in enumerate(rows, 1):
+            image_id = row.get("id", number)
             images.append({"id": image_id, "file_name": row["file"], **row["image"]})
             result = from_json(row)
             categories |= {d.class_id + 1: d.label for d in result.detections}

@@ -1,0 +1,280 @@
+"""`detect bulk`: one row for each object, whatever happens to the workers."""
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from detect_client.cli.bulk.stores import Bucket
+from detect_client.cli.main import main
+
+from tests.client.cli.bulk.results import rows_in, rows_of, worker
+from tests.support.inputs.pictures import picture
+from tests.support.processes.gateway_process import wait_for
+from tests.support.project import free_port
+
+HOSTILE = ["a//b.jpg", "../up.jpg", "./here.jpg", "a b+c&d=%20#?.jpg", "\N{SNOWMAN}e\u0301.jpg"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for number in range(25):
+        path = folder / f"{number // 10}" / f"{number:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(16 + number, 16))
+    return folder
+
+
+def test_a_folder(url: str, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "0" / "05.jpg").write_bytes(b"rubbish")
+    (pictures / "0" / "06.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    command = ["bulk", str(pictures), str(out), "--url", url, "--shard-size", "10"]
+    assert main(command) == 0
+    rows = rows_of(out)
+    assert [row["key"] for row in rows] == [f"{n // 10}/{n:02}.jpg" for n in range(25)]
+    assert [row["width"] for row in rows[7:]] == [16 + n for n in range(7, 25)]
+    assert rows[24]["detections"][0] == {
+        "label": "dog",
+        "class_id": 16,
+        "score": 0.75,
+        "x_min": 10.25,
+        "y_min": 16.0,
+        "x_max": 40.0,
+        "y_max": 16.0,
+    }
+    assert "These 7 bytes are not a picture" in rows[5]["error"]
+    assert "empty" in rows[6]["error"]
+    assert rows[5]["detections"] is rows[6]["detections"] is None
+    assert {(row["model"], row["version"]) for row in rows} == {("yolov4", 3)}
+    assert len(list(out.glob("*/part-*"))) == 3
+
+
+def test_only_the_missing_shards_are_computed(
+    url: str, pictures: Path, tmp_path: Path, backend: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["bulk", str(pictures), str(out), "--url", url, "--shard-size", "10"]
+    assert main(command) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
+    (missing,) = out.glob("*/part-000001.parquet")
+    missing.unlink()
+    (pictures / "new.jpg").write_bytes(picture())  # the manifest does not have it
+    asked = len(backend.pictures)
+    assert main(command) == 0
+    assert len(backend.pictures) == asked + 10
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
+    assert before.keys() == after.keys()
+    assert {path for path in before if before[path] != after[path]} == {missing}
+    assert len(rows_of(out)) == 25
+    assert "10 pictures in 1 shards, 0 with an error" in capsys.readouterr().err
+
+
+def test_other_parameters_and_versions_are_other_jobs(
+    url: str, pictures: Path, tmp_path: Path, backend: Any
+) -> None:
+    command = ["bulk", str(pictures), str(tmp_path / "out"), "--url", url]
+    assert main(command) == 0
+    assert main([*command, "--score-threshold", "0.1"]) == 0
+    assert main([*command, "--label", "person"]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_rate_is_kept(url: str, pictures: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert main(["bulk", str(pictures), str(tmp_path / "out"), "--url", url, "--rate", "50"]) == 0
+    assert time.monotonic() - started >= 24 / 50
+
+
+def test_workers_share_the_shards(url: str, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["bulk", str(pictures), str(out), "--url", url, "--shard-size", "4"]
+    assert main([*command, "--shard", "1/3"]) == 0
+    assert [path.name for path in sorted(out.glob("*/part-*"))] == [
+        *("part-000001.parquet", "part-000004.parquet"),
+    ]
+    for name, index in (("JOB_COMPLETION_INDEX", "0"), ("AWS_BATCH_JOB_ARRAY_INDEX", "2")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, index)
+            assert main([*command, "--workers", "3"]) == 0
+    assert len(rows_of(out)) == len({row["key"] for row in rows_of(out)}) == 25
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--shard", "2/2"], "argument --shard"),
+        (["--shard", "x"], "argument --shard"),
+        (["--workers", "2"], "--workers needs $JOB_COMPLETION_INDEX"),
+        (["--rate", "0"], "--rate is more than 0"),
+        (["--in-flight", "0"], "at least 1"),
+    ],
+)
+def test_wrong_command_lines(
+    more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["bulk", "a", "b", *more])
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_errors_are_one_line(
+    url: str, pictures: Path, tmp_path: Path, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    out = str(tmp_path / "out")
+    nothing = ["--url", f"http://127.0.0.1:{free_port()}", "--timeout", "0.2"]
+    cases = [
+        (["bulk", str(tmp_path / "empty"), out, "--url", url], "has no objects"),
+        (["bulk", "gs://x/y", out, "--url", url], "a bucket is given as s3://"),
+        (["bulk", "s3://nowhere/x", out, "--url", url], "NoSuchBucket"),
+        (["bulk", str(pictures), out, *nothing], "cannot be reached"),
+        (["bulk", str(pictures), "s3://nowhere/x", "--url", url], "NoSuchBucket"),
+        (["bulk-export", str(tmp_path), "--out", "x.json"], "not the folder of a bulk job"),
+        (["bulk-export", str(tmp_path), "--out", "x.xml"], "--out ends with .json"),
+    ]
+    for arguments, sentence in cases:
+        assert main(arguments) == 1, arguments
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert "Traceback" not in error
+
+
+def test_every_key_of_a_bucket_is_a_row(s3: Any, url: str) -> None:
+    for number, key in enumerate(HOSTILE):
+        s3.put_object(Bucket="pics", Key=f"hostile/{key}", Body=picture(20 + number, 20))
+    s3.put_object(Bucket="pics", Key="hostile/folder/", Body=b"")
+    s3.put_object(Bucket="pics", Key="hostile-not/x.jpg", Body=b"")
+    assert main(["bulk", "s3://pics/hostile", "s3://out/hostile", "--url", url]) == 0
+    rows = rows_in(s3, "hostile")
+    assert {row["key"]: row["width"] for row in rows} == {
+        key: 20 + number for number, key in enumerate(HOSTILE)
+    }
+    assert all(row["etag"] and row["size"] for row in rows)
+
+
+def deny(s3: Any, keys: str) -> None:
+    """Reading these objects is forbidden, as by a bucket policy of AWS."""
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject"}
+    statement["Resource"] = f"arn:aws:s3:::pics/{keys}"
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    s3.put_bucket_policy(Bucket="pics", Policy=json.dumps(policy))
+
+
+def test_missing_and_forbidden_objects(
+    s3: Any, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        s3.put_object(Bucket="pics", Key=f"lost/{name}.jpg", Body=picture())
+    read = Bucket.read
+
+    def read_later(self: Bucket, key: str) -> bytes:
+        if key == "b.jpg":  # deleted after it was listed
+            s3.delete_object(Bucket="pics", Key="lost/b.jpg")
+        return read(self, key)
+
+    monkeypatch.setattr(Bucket, "read", read_later)
+    deny(s3, "lost/c.jpg")
+    try:
+        assert main(["bulk", "s3://pics/lost", "s3://out/lost", "--url", url]) == 0
+    finally:
+        s3.delete_bucket_policy(Bucket="pics")
+    a, b, c = rows_in(s3, "lost")
+    assert a["error"] is None
+    assert "NoSuchKey" in b["error"]
+    assert "Forbidden" in c["error"]
+    assert "b.jpg: An error occurred (NoSuchKey)" in capsys.readouterr().err
+
+
+def test_wrong_permissions_are_not_written_as_results(
+    s3: Any, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        s3.put_object(Bucket="pics", Key=f"denied/{name}.jpg", Body=picture())
+    command = ["bulk", "s3://pics/denied", "s3://out/denied", "--url", url]
+    deny(s3, "*")
+    try:
+        assert main(command) == 1
+    finally:
+        s3.delete_bucket_policy(Bucket="pics")
+    assert "None of 3 objects can be read" in capsys.readouterr().err
+    assert s3.list_objects_v2(Bucket="out", Prefix="denied/")["KeyCount"] == 1  # the manifest
+    assert main(command) == 0
+    assert [row["error"] for row in rows_in(s3, "denied")] == [None, None, None]
+
+
+def test_a_shard_is_written_once(s3: Any) -> None:
+    bucket = Bucket("out", "once")
+    assert bucket.put_new("part", b"first")
+    assert not bucket.put_new("part", b"second")
+    assert bucket.read("part") == b"first"
+
+
+def test_a_new_version_stops_the_job(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.support.fakes.http_server import HttpServer, Request
+
+    def service(request: Request) -> tuple[int, dict[str, str], bytes]:
+        version = 1 if request.path == "/model" or len(server.requests) < 15 else 2
+        answer: dict[str, Any] = {"model": {"name": "m", "version": version}, "detections": []}
+        answer |= {"image": {"width": 1, "height": 1}, "name": "m", "version": 1, "labels": None}
+        return 200, {}, json.dumps(answer).encode()
+
+    with HttpServer(service) as server:
+        command = ["bulk", str(pictures), str(tmp_path / "out"), "--url", server.url]
+        assert main([*command, "--shard-size", "10", "--in-flight", "1"]) == 1
+    assert "m version 2 has answered, and this job is for m version 1" in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "out")) == 10
+
+
+def test_export(
+    url: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pycocotools.coco import COCO
+
+    (pictures / "0" / "05.jpg").write_bytes(b"rubbish")
+    out = tmp_path / "out"
+    command = ["bulk", str(pictures), str(out), "--url", url, "--shard-size", "10"]
+    assert main(command) == 0
+    (job,) = out.iterdir()
+    assert main(["bulk-export", str(job), "--out", str(tmp_path / "coco.json")]) == 0
+    coco = COCO(str(tmp_path / "coco.json"))
+    assert sorted(coco.imgs) == [n for n in range(1, 26) if n != 6]  # rows of the manifest
+    assert coco.imgs[25]["file_name"] == "2/24.jpg"
+    (job / "part-000001.parquet").unlink()
+    assert main(["bulk-export", str(job), "--out", str(tmp_path / "coco.json")]) == 1
+    assert "shard 1 is missing: the job is not finished" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_workers_killed_three_times(s3: Any, aws: Any, url: str) -> None:
+    count, bad = 1200, set(range(0, 1200, 100))
+    for number in range(count):
+        body = b"rubbish" if number in bad else picture(16 + number % 50, 16)
+        s3.put_object(Bucket="pics", Key=f"many/{number:05}.jpg", Body=body)
+
+    def done() -> int:
+        answer = s3.list_objects_v2(Bucket="out", Prefix="many/")
+        return sum("/part-" in entry["Key"] for entry in answer.get("Contents", ()))
+
+    arguments = ["s3://pics/many", "s3://out/many", "--url", url, "--shard-size", "50"]
+    workers = [worker(aws[1], *arguments, "--shard", f"{index}/2") for index in (0, 1)]
+    for kill in range(3):
+        wait_for(lambda kill=kill: done() > 2 + 4 * kill, 60)  # type: ignore[misc]
+        victim = workers[kill % 2]
+        victim.send_signal(signal.SIGKILL)
+        victim.communicate()
+        workers[kill % 2] = worker(aws[1], *arguments, "--shard", f"{kill % 2}/2")
+    for process in workers:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+    rows = rows_in(s3, "many")
+    assert Counter(row["key"] for row in rows) == {f"{n:05}.jpg": 1 for n in range(count)}
+    assert {int(row["key"][:5]) for row in rows if row["error"]} == bad
+    assert all(row["width"] == 16 + int(row["key"][:5]) % 50 for row in rows if not row["error"])
