@@ -19,7 +19,7 @@ from ..options import Stop
 from . import rows
 from .stores import Item, Store, Unreadable
 
-MANIFEST = "manifest.parquet"
+MANIFEST = "_manifest.parquet"  # readers of Parquet data sets leave out what begins with _
 
 
 def folder_name(model: Model, about: dict[str, Any]) -> str:

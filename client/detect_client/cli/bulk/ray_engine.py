@@ -39,6 +39,9 @@ def run(job: Job, shards: Sequence[int], options: Options) -> Report:
         tasks = tasks.map_batches(
             detect, batch_size=1, num_cpus=0.25, concurrency=options.ray_workers
         )
-        for row in tasks.iter_rows():
-            total.merge(Report(**row["report"]))
+        try:
+            for row in tasks.iter_rows():
+                total.merge(Report(**row["report"]))
+        except ray.exceptions.RayError as error:
+            raise Stop(f"A Ray task failed: {str(error).strip().splitlines()[-1]}") from error
     return total

@@ -7,9 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from detect_client.cli.bulk.stores import Bucket
 from detect_client.cli.main import main
+from pyarrow.dataset import dataset, field
 
 from tests.client.cli.bulk.results import rows_in, rows_of, worker
 from tests.support.inputs.pictures import picture
@@ -51,7 +53,10 @@ def test_a_folder(url: str, pictures: Path, tmp_path: Path) -> None:
     assert "empty" in rows[6]["error"]
     assert rows[5]["detections"] is rows[6]["detections"] is None
     assert {(row["model"], row["version"]) for row in rows} == {("yolov4", 3)}
-    assert len(list(out.glob("*/part-*"))) == 3
+    (job,) = out.iterdir()
+    data = dataset(job)
+    assert [len(pq.read_table(path)) for path in sorted(data.files)] == [10, 10, 5]
+    assert data.count_rows(filter=field("error").is_null()) == 23
 
 
 def test_only_the_missing_shards_are_computed(
