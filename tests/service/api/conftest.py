@@ -1,9 +1,9 @@
 """A gateway with small limits before a fake backend, one pair for each test file."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from schemathesis.pytest.plugin import SchemathesisFunction
 
 from service.backend import messages as m
 from tests.support.callers.http_contract import LIMIT
@@ -39,11 +39,8 @@ def usual_answers(backend: FakeBackend) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Numbers the calls of a contract test, which all have one name: run in several processes,
-    tests of the same name would count as one."""
-    seen: Counter[str] = Counter()
+    """Gives each call of a contract test an identifier of its own, which schemathesis leaves alike:
+    in several processes, tests of one identifier count as one."""
     for item in items:
-        name = item.nodeid
-        if name.endswith(("::test_contract", "::test_contract_at_length")):
-            item._nodeid = f"{name}[{seen[name]}]"
-            seen[name] += 1
+        if isinstance(item, SchemathesisFunction) and item.parent is not None:
+            item._id = item.parent.id.child(item.name)
