@@ -20,11 +20,13 @@ help: ## list the targets
 
 PICTURE ?= service/web/samples/coffee.jpg
 
-run: .venv/run ## serve MODEL= (default: YOLOv4-tiny with COCO's 80 classes) on PORT= until Ctrl-C
-	@model=$(MODEL); $(BIN)/python -m yolov4 prepare $$model || { status=$$?; \
+comma := ,
+
+run: .venv/run ## serve MODEL= (default: YOLOv4-tiny with COCO's 80 classes; several: a,b) on PORT= until Ctrl-C
+	@model=$(MODEL); for name in $(subst $(comma), ,$(MODEL)); do $(BIN)/python -m yolov4 prepare $$name || { status=$$?; \
 		test "$$status $$model" = "3 $(DEFAULT_MODEL)" || exit $$status; \
 		echo "No weights of $$model: serving the bundled model of twelve drawn shapes instead."; \
-		model=demo; $(BIN)/python -m yolov4 prepare demo || exit; }; \
+		model=demo; $(BIN)/python -m yolov4 prepare demo || exit; }; done; \
 	exec $(BIN)/python -m service.run --model $$model --port $(PORT)
 
 model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [TARGET=]: export a Darknet model to model_repository/NAME

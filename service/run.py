@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import json
 import os
 import shlex
 import signal
@@ -12,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -38,7 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--model", default=DEFAULT, help="model name, a directory of the repository")
+    add(
+        "--model",
+        default=DEFAULT,
+        help="model name, a directory of the repository; several are separated by commas, the"
+        " default first",
+    )
     add("--repository", default=REPOSITORY, type=Path, help="model repository directory")
     add("--port", default=8000, type=int, help="HTTP port")
     options = parser.parse_args(arguments)
@@ -46,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         with ExitStack() as exits:
-            serve(options.model, options.repository, options.port, exits)
+            serve(options.model.split(","), options.repository, options.port, exits)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1
@@ -66,9 +72,10 @@ def _kill(*_: object) -> None:
         child.kill()
 
 
-def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn:
+def serve(models: Sequence[str], repository: Path, port: int, exits: ExitStack) -> NoReturn:
     """Raises KeyboardInterrupt when told to stop, and Failed if either process exits by itself."""
-    base = check_model(model, repository)
+    bases = {model: check_model(model, repository) for model in models}
+    model = models[0]
     host = os.environ.get("DETECT_HOST", "127.0.0.1")
     check_port(host, port)
     # A socket in a directory of this user: a model server obeys everyone who can connect, and its
@@ -78,17 +85,16 @@ def serve(model: str, repository: Path, port: int, exits: ExitStack) -> NoReturn
     server = [
         *(sys.executable, "-m", "service.model_server", "--port=0"),
         f"--grpc_socket_path={backend.removeprefix('unix:')}",
-        f"--model_name={model}",
-        f"--model_base_path={base}",
+        f"--model_config_file={write_config(bases, Path(folder))}",
     ]
     gateway = [sys.executable, "-m", "service"]
     environment = {"DETECT_LOG_FORMAT": "text", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     exits.enter_context(running(server, environment))
-    print(f"Loading {base} ...", flush=True)
+    print(f"Loading {', '.join(map(str, bases.values()))} ...", flush=True)
     wait_for_socket(Path(folder) / "model-server")
     environment |= {
         "DETECT_BACKEND": backend,
-        "DETECT_MODEL_NAME": model,
+        "DETECT_MODELS": ",".join(bases),
         "DETECT_PORT": str(port),
     }
     exits.enter_context(running(gateway, environment))
@@ -159,6 +165,18 @@ def check_model(model: str, repository: Path) -> Path:
         f"{base} contains no model version. {there} To export one from Darknet files:\n"
         f"  make model NAME={model} CFG=net.cfg WEIGHTS=net.weights NAMES=net.names"
     )
+
+
+def write_config(bases: Mapping[str, Path], folder: Path) -> Path:
+    """A ModelServerConfig in text format; JSON's strings are also protobuf's."""
+    path = folder / "models.config"
+    models = (
+        f"config {{ name: {json.dumps(name)} base_path: {json.dumps(str(base))}"
+        ' model_platform: "tensorflow" }'
+        for name, base in bases.items()
+    )
+    path.write_text("model_config_list {\n" + "\n".join(models) + "\n}\n")
+    return path
 
 
 def check_port(host: str, port: int) -> None:

@@ -26,7 +26,14 @@ Count = Annotated[int, Field(ge=1)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(str.lower)]
 
+MODEL_NAME = r"[\w.-]{1,128}"  # part of a path
+
 UNITS = {"s": "seconds", "bytes": "bytes", "pixels": "pixels"}  # by the last part of the name
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """`a, b` as a tuple; empty for an empty text."""
+    return tuple(map(str.strip, text.split(","))) if text.strip() else ()
 
 
 class SettingsError(Exception):
@@ -93,11 +100,23 @@ class Settings(LogSettings):
         " name.",
         min_length=1,
     )
+    models: str = Field(
+        "",
+        description="Models to request from the model server, separated by commas; the first is the"
+        " default, which `/detect` asks. Empty: only `DETECT_MODEL_NAME`.",
+    )
     model_name: str = Field(
-        "yolov4", description="Model to request from the model server.", min_length=1
+        "yolov4",
+        description="Model to request from the model server, if there is one; with `DETECT_MODELS`,"
+        " its first.",
+        min_length=1,
+        validate_default=False,
     )
     model_version: int | None = Field(
-        None, description="Model version to request; unset: the newest that is loaded.", ge=1
+        None,
+        description="Model version to request; unset: the newest that is loaded. Not with several"
+        " `DETECT_MODELS`.",
+        ge=1,
     )
     deadline_s: Positive = Field(
         10,
@@ -117,9 +136,13 @@ class Settings(LogSettings):
         description="Origins of web pages that may call the API from a browser, such as"
         " `https://app.example.com`, separated by commas; `*` for all. Empty: none (no CORS).",
     )
-    max_in_flight: Count = Field(16, description="Images sent to the model servers concurrently.")
+    max_in_flight: Count = Field(
+        16, description="Images sent to the model servers concurrently, for each model."
+    )
     max_queue: int = Field(
-        64, description="Images that may wait in the queue; further ones get 503.", ge=0
+        64,
+        description="Images that may wait in the queue of each model; further ones get 503.",
+        ge=0,
     )
     max_upload_bytes: Count = Field(20 * MIB, description="Maximum size of one image.")
     max_batch_bytes: Count = Field(
@@ -185,6 +208,39 @@ class Settings(LogSettings):
             ):
                 raise ValueError(f"{target!r} is not host:port")
         return backend
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, models: str) -> str:
+        names = split_names(models)
+        for name in names:
+            if not re.fullmatch(MODEL_NAME, name):
+                raise ValueError(f"{name!r} is not a model name (letters, digits, '.', '_', '-')")
+        if len(set(names)) < len(names):
+            raise ValueError("a model is listed twice")
+        return models
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_default(cls, name: str, info: ValidationInfo) -> str:
+        first, *_ = (*split_names(info.data.get("models", "")), name)
+        if name != first:
+            raise ValueError(
+                f"{PREFIX}MODELS begins with {first!r}, the default; set only one of the two"
+            )
+        return name
+
+    @field_validator("model_version")
+    @classmethod
+    def _check_version(cls, version: int | None, info: ValidationInfo) -> int | None:
+        if version is not None and len(split_names(info.data.get("models", ""))) > 1:
+            raise ValueError(f"{PREFIX}MODELS lists several models, each with its own versions")
+        return version
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """At least one; the first is the default."""
+        return split_names(self.models) or (self.model_name,)
 
     @field_validator("cors_origins")
     @classmethod

@@ -2,13 +2,19 @@
 # The model server in place of this shell, so that signals reach it: the published image's own
 # script stays in between. Further arguments are its flags.
 set -euo pipefail
-: "${MODEL_NAME:?is the folder of /models to serve}"
+: "${MODEL_NAME:?is the folder of /models to serve; several are separated by commas}"
 for name in tensorflow_model_server tensorflow_model_server_neuron tensorflow_model_server_neuronx; do
   server=$(command -v "$name") && break
 done
 : "${server:?there is no tensorflow_model_server in this image}"
 if [ -n "${MODEL_CONFIG_FILE:-}" ]; then
   models=("--model_config_file=$MODEL_CONFIG_FILE" --model_config_file_poll_wait_seconds=10)
+elif [[ $MODEL_NAME == *,* ]]; then
+  config=$(mktemp)
+  for name in ${MODEL_NAME//,/ }; do
+    echo "config { name: \"$name\" base_path: \"/models/$name\" model_platform: \"tensorflow\" }"
+  done | { echo "model_config_list {"; cat; echo "}"; } >"$config"
+  models=("--model_config_file=$config")
 else
   models=("--model_name=$MODEL_NAME" "--model_base_path=/models/$MODEL_NAME")
 fi

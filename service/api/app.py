@@ -6,17 +6,19 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
 from ..backend.client import TFServing
-from ..core import errors
 from ..core.lifecycle import Lifecycle
 from ..core.metrics import Metrics
-from ..detection.detector import Detector
+from ..detection.detector import Detector, Detectors
+from ..detection.pictures import Pictures
 from ..settings import Settings
 from . import docs, openapi, page, problems, schemas
 from .dialects.deepstack import DeepStack
@@ -71,41 +73,51 @@ def _cors(settings: Settings) -> list[Middleware]:
 def _detection_routes(gateway: Gateway, auth: APIKeyAuth | None) -> Iterator[DetectionRoute]:
     keys, unauthorized = ([Depends(auth)], [401]) if auth else ([], [])
     route = partial(DetectionRoute, methods=["POST"], tags=["detection"], dependencies=keys)
-    responses = openapi.problems(400, *unauthorized, 408, 413, 415, 422, 503, 504)
-    yield route(
-        "/detect",
-        Doods(gateway, auth).detect,
-        operation_id="detect",
-        description=gateway.detect.__doc__,
-        summary="Detect objects in one picture",
-        responses={
-            200: {"model": schemas.Detections | schemas.Roboflow, "content": {"image/jpeg": {}}},
-            **responses,
-        },
-        openapi_extra=openapi.body(1),
-    )
-    yield route(
-        "/detect/batch",
-        gateway.detect_batch,
-        operation_id="detect_batch",
-        summary="Detect objects in several pictures",
-        responses={200: {"model": schemas.Batch}, **responses},
-        openapi_extra=openapi.body(gateway.settings.max_batch_pictures),
-    )
+    one: dict[int | str, Any] = {
+        200: {"model": schemas.Detections | schemas.Roboflow, "content": {"image/jpeg": {}}}
+    }
+    several: dict[int | str, Any] = {200: {"model": schemas.Batch}}
+    body, batch = openapi.body(1), openapi.body(gateway.settings.max_batch_pictures)
+    detect, description = Doods(gateway, auth).detect, gateway.detect.__doc__
+    name = openapi.path_parameter("name", gateway.settings.model_names)
+    for prefix, suffix, codes in (("", "", []), ("/models/{name}", "_by_model", [404])):
+        problems = openapi.problems(400, *unauthorized, *codes, 408, 413, 415, 422, 503, 504)
+        named = [name] if codes else []
+        yield route(
+            f"{prefix}/detect",
+            detect,
+            operation_id=f"detect{suffix}",
+            description=description,
+            summary="Detect objects in one picture",
+            responses=one | problems,
+            openapi_extra=body | {"parameters": body["parameters"] + named},
+        )
+        yield route(
+            f"{prefix}/detect/batch",
+            gateway.detect_batch,
+            operation_id=f"detect_batch{suffix}",
+            summary="Detect objects in several pictures",
+            responses=several | problems,
+            openapi_extra=batch | {"parameters": batch["parameters"] + named},
+        )
 
 
 def _operation_routes(gateway: Gateway) -> Iterator[DirectRoute]:
+    def json(model: type[BaseModel], *codes: int) -> dict[str, Any]:
+        return {"responses": {200: {"model": model}, **openapi.problems(*codes)}}
+
     text = {"response_class": PlainTextResponse}
-    model = {"responses": {200: {"model": schemas.ModelDetails}, **openapi.problems(503, 504)}}
-    ready = {"responses": {200: {"model": schemas.Ready}, **openapi.problems(503, 504)}}
-    for path, summary, endpoint, options in (
-        ("/model", "Model", gateway.model, model),
-        ("/livez", "Liveness", gateway.livez, text),
-        ("/readyz", "Readiness", gateway.readyz, ready),
-        ("/metrics", "Metrics", gateway.show_metrics, text),
+    name = openapi.path_parameter("name", gateway.settings.model_names)
+    named = json(schemas.ModelDetails, 404, 503, 504) | {"openapi_extra": {"parameters": [name]}}
+    for path, operation_id, summary, endpoint, options in (
+        ("/model", "model", "Model", gateway.model, json(schemas.ModelDetails, 503, 504)),
+        ("/models", "models", "Models", gateway.models, json(schemas.Models)),
+        ("/models/{name}", "model_by_name", "Model by its name", gateway.model, named),
+        ("/livez", "livez", "Liveness", gateway.livez, text),
+        ("/readyz", "readyz", "Readiness", gateway.readyz, json(schemas.Ready, 503, 504)),
+        ("/metrics", "metrics", "Metrics", gateway.show_metrics, text),
     ):
         route = partial(DirectRoute, path, endpoint, **options)
-        operation_id = path.removeprefix("/")
         yield route(methods=["GET"], operation_id=operation_id, summary=summary, tags=["operation"])
         yield route(methods=["HEAD"], include_in_schema=False)
 
@@ -113,8 +125,15 @@ def _operation_routes(gateway: Gateway) -> Iterator[DirectRoute]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    backend = TFServing(gateway.settings, gateway.metrics)
-    gateway.detector = Detector(backend, gateway.settings, gateway.metrics)
+    settings, metrics = gateway.settings, gateway.metrics
+    gateway.pictures = Pictures(settings)
+    backends = {name: TFServing(name, settings, metrics) for name in settings.model_names}
+    gateway.detectors = Detectors(
+        [
+            Detector(name, backend, gateway.pictures, settings, metrics)
+            for name, backend in backends.items()
+        ]
+    )
     watcher = asyncio.create_task(_watch(gateway))
     # Startup objects live for the whole process; freeze them, and collect less often.
     gc.collect()
@@ -124,17 +143,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         watcher.cancel()
-        gateway.detector.close()
-        await backend.close()
+        gateway.pictures.close()
+        for backend in backends.values():
+            await backend.close()
 
 
 async def _watch(gateway: Gateway) -> None:
     """Health checks: keeps `detect_backend_ready` and the state of each model server up to date."""
     while True:
         try:
-            await gateway.detector.ready()
-        except errors.DetectError:
-            pass  # logged by the backend
+            await gateway.detectors.check()  # the backend logs what is not ready
         except Exception:  # a bug must not end the health checks
             logging.getLogger(__name__).exception("health check failed")
         await asyncio.sleep(gateway.settings.ready_interval_s)

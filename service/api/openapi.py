@@ -1,5 +1,6 @@
 """What FastAPI cannot derive for /openapi.json: request bodies, headers, problem responses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..detection.image import MEDIA_TYPES
@@ -42,6 +43,12 @@ def json_body(required: str, **properties: Any) -> dict[str, Any]:
     """Request body: a JSON object with `required`, described by `properties`."""
     schema = {"type": "object", "properties": properties, "required": [required]}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def path_parameter(name: str, values: Sequence[str] = (), pattern: str = "") -> dict[str, Any]:
+    """A part of the path: one of `values`, or what matches `pattern`."""
+    schema = {"type": "string", **({"enum": list(values)} if values else {"pattern": pattern})}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 TIMEOUT = {

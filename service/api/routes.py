@@ -1,4 +1,4 @@
-"""The endpoints: /detect, /detect/batch, the probes and /metrics."""
+"""The endpoints: detection, the models, the probes and /metrics."""
 
 import asyncio
 import logging
@@ -18,8 +18,9 @@ from ..core import errors, logs
 from ..core.errors import DetectError
 from ..core.lifecycle import Lifecycle
 from ..core.metrics import Metrics
-from ..detection.detector import Detector
+from ..detection.detector import Detector, Detectors
 from ..detection.models import Query, Result
+from ..detection.pictures import Pictures
 from ..detection.timings import Timings
 from ..settings import Settings
 from . import problems, schemas
@@ -30,9 +31,10 @@ from .requests.memory_budget import MemoryBudget
 
 
 class Gateway:
-    """The endpoints and what they share. `detector` is set at startup."""
+    """The endpoints and what they share. `pictures` and `detectors` are set at startup."""
 
-    detector: Detector
+    pictures: Pictures
+    detectors: Detectors
 
     def __init__(self, settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self.settings = settings
@@ -41,18 +43,31 @@ class Gateway:
         self.memory = MemoryBudget(settings.max_held_bytes)
         metrics.held_bytes.set_function(lambda: self.memory.held)
 
+    def detector(self, request: Request, name: str | None = None) -> Detector:
+        """The model of this name, or the default; the request's log line and metrics get it.
+        Raises NotFound."""
+        detector = self.detectors.default if name is None else self.detectors[name]
+        request.state.fields["model"] = detector.name
+        return detector
+
     async def detect(
         self, request: Request, query: Annotated[schemas.DetectQuery, InQuery()]
     ) -> Response:
         """Detects objects in one picture, sent as the form part `image` or as the raw body. Returns
         them as JSON, highest score first, or drawn on the picture."""
-        labels.check(query.label, self.detector.models())
+        detector = self.detector(request, request.path_params.get("name"))
+        labels.check(query.label, detector.models())
         started = perf_counter()
         data = await uploads.read_image(request, self.settings, request.state.reservation)
-        return await self.answer(request, query, data, started)
+        return await self.answer(request, detector, query, data, started)
 
     async def answer(
-        self, request: Request, query: schemas.DetectQuery, data: bytes, started: float
+        self,
+        request: Request,
+        detector: Detector,
+        query: schemas.DetectQuery,
+        data: bytes,
+        started: float,
     ) -> Response:
         """The response to `/detect` for a picture's bytes. `started`: when the request came."""
         timings: Timings = request.state.timings
@@ -62,16 +77,14 @@ class Gateway:
         fields["bytes"] = len(data)
 
         async def work() -> tuple[Result, Response]:
-            result = await self.detector.detect(
-                data, query.query(), until, timings, sender(request)
-            )
+            result = await detector.detect(data, query.query(), until, timings, sender(request))
             fields["detections"] = len(result.detections)
             fields["version"] = result.version
             if query.format is schemas.Format.roboflow:
                 return result, _json(roboflow.response(request.state.request_id, result, timings))
             if not schemas.wants_image(query.format, request.headers.get("accept", "")):
-                return result, _json(schemas.detections(self.settings.model_name, result))
-            drawn = await self.detector.draw(data, result.detections, until, timings)
+                return result, _json(schemas.detections(result))
+            drawn = await self.pictures.draw(data, result.detections, until, timings)
             return result, ImageResponse(drawn)
 
         result, response = await cancel_on_disconnect(request, work())
@@ -87,18 +100,24 @@ class Gateway:
         entry for each, in request order: what `/detect` returns, or `error`. A bad picture affects
         no other; if the service cannot process any of them, the whole request fails."""
         timings: Timings = request.state.timings
-        labels.check(query.label, self.detector.models())
+        detector = self.detector(request, request.path_params.get("name"))
+        labels.check(query.label, detector.models())
         started = perf_counter()
         pictures = await uploads.read_images(request, self.settings, request.state.reservation)
         timings.since(started, "upload")
-        results = await self.detect_all(request, pictures, query.query(), started)
+        results = await self.detect_all(request, detector, pictures, query.query(), started)
         try:
             return self._batch_response(request, results)
         finally:
             del results  # as in `deadlines`: else the pictures wait for a collection
 
     async def detect_all(
-        self, request: Request, pictures: Sequence[bytes], query: Query, started: float
+        self,
+        request: Request,
+        detector: Detector,
+        pictures: Sequence[bytes],
+        query: Query,
+        started: float,
     ) -> list[Result | BaseException]:
         """Several pictures of one request, in request order. `started`: when it came."""
         parse_timeout(request)  # before any work
@@ -112,7 +131,7 @@ class Gateway:
             async with window:
                 now = perf_counter()
                 until = deadline(request, started, now, self.settings.deadline_s)
-                return await self.detector.detect(data, query, until, part, sender(request))
+                return await detector.detect(data, query, until, part, sender(request))
 
         parts = [Timings() for _ in pictures]
         work = asyncio.gather(*map(detect, pictures, parts), return_exceptions=True)
@@ -127,48 +146,57 @@ class Gateway:
     ) -> Response:
         failures = [result for result in results if not isinstance(result, Result)]
         if len(failures) == len(results) and not any(map(_is_the_pictures, failures)):
-            self.count_rejected(failures[1:])  # the route counts the one that is raised
+            self.count_rejected(request, failures[1:])  # the route counts the one that is raised
             raise failures[0]
-        self.count_rejected(failures)
+        self.count_rejected(request, failures)
         if failures:
             request.state.fields["failed"] = len(failures)
         contents: list[dict[str, Any]] = []
         for result in results:
             if isinstance(result, Result):
                 self.count(result)
-                contents.append(schemas.detections(self.settings.model_name, result))
+                contents.append(schemas.detections(result))
             else:
                 _log_bug(request, result)
                 contents.append({"error": problems.document(request, result)})
         return _json({"results": contents})
 
-    def count_rejected(self, failures: Sequence[BaseException]) -> None:
+    def count_rejected(self, request: Request, failures: Sequence[BaseException]) -> None:
+        """The model is unknown as long as `detector` has not been called."""
+        model = request.state.fields.get("model", "")
         for error in failures:
-            self.metrics.rejected(problems.reason(error)).inc()
+            self.metrics.rejected(model, problems.reason(error)).inc()
 
     def count(self, result: Result) -> None:
-        self.metrics.images.inc()
+        self.metrics.images(result.model).inc()
         for detection in result.detections:
-            self.metrics.detections(detection.label).inc()
+            self.metrics.detections(result.model, detection.label).inc()
 
-    async def model(self) -> Response:
-        """The model version that answers `/detect` now: labels by class id, input size in pixels,
-        precision and target. Null is what the model does not tell."""
-        version = await self.detector.ready()
-        models = self.detector.models()
-        details = schemas.model_details(self.settings.model_name, version, models)
+    async def model(self, request: Request) -> Response:
+        """The model version that answers now, `/model` for `/detect`: labels by class id, input
+        size in pixels, precision and target. Null is what the model does not tell."""
+        detector = self.detector(request, request.path_params.get("name"))
+        version = await detector.ready()
+        details = schemas.model_details(detector.name, version, detector.models())
         return _json(details.model_dump())
+
+    async def models(self) -> Response:
+        """The models by name, the default first, with the version of each that answers now, or the
+        reason why none does."""
+        states = await self.detectors.check()
+        return _json({"models": [schemas.model_state(d.name, state) for d, state in states]})
 
     async def livez(self) -> Response:
         """200 while the process runs, whatever the state of the model server."""
         return Response("ok\n", media_type="text/plain")
 
     async def readyz(self) -> Response:
-        """200 when the model version is AVAILABLE and the gateway is not draining."""
+        """200 when a version of every model is AVAILABLE and the gateway is not draining."""
         if self.lifecycle.draining:
             raise errors.Draining("This gateway is shutting down.")
-        version = await self.detector.ready()
-        return _json({"model": {"name": self.settings.model_name, "version": version}})
+        ready = await self.detectors.ready()
+        models = [{"name": detector.name, "version": version} for detector, version in ready]
+        return _json({"model": models[0], "models": models})
 
     async def show_metrics(self) -> Response:
         """Metrics in Prometheus' text format."""

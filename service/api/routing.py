@@ -16,7 +16,6 @@ from starlette.routing import request_response
 from starlette.types import Receive, Scope, Send
 
 from ..core.errors import BadParameter
-from .problems import reason
 
 
 class DirectRoute(APIRoute):
@@ -62,7 +61,7 @@ class DetectionRoute(DirectRoute):
         try:
             return await super()._respond(request)
         except Exception as error:
-            request.app.state.gateway.metrics.rejected(reason(error)).inc()
+            request.app.state.gateway.count_rejected(request, [error])
             raise
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..core.errors import DetectError
 from ..detection.models import ModelInfo, Query, Result
 
 
@@ -172,8 +173,19 @@ class ModelDetails(Model):
     target: str | None = Field(description="What it was exported for: `cpu`, `g4` or `inf1`.")
 
 
+class ModelState(BaseModel):
+    name: str
+    version: int | None = Field(description="The version that answers now; null where none does.")
+    reason: str | None = Field(description="Why none does; null where one does.")
+
+
+class Models(BaseModel):
+    models: list[ModelState] = Field(description="The default first.")
+
+
 class Ready(BaseModel):
-    model: Model
+    model: Model = Field(description="The default.")
+    models: list[Model]
 
 
 def model_details(name: str, version: int, models: Sequence[ModelInfo]) -> ModelDetails:
@@ -189,10 +201,17 @@ def model_details(name: str, version: int, models: Sequence[ModelInfo]) -> Model
     )
 
 
-def detections(name: str, result: Result) -> dict[str, Any]:
+def model_state(name: str, state: int | DetectError) -> dict[str, Any]:
+    """`state`: the version that answers, or why none does."""
+    if isinstance(state, DetectError):
+        return {"name": name, "version": None, "reason": str(state)}
+    return {"name": name, "version": state, "reason": None}
+
+
+def detections(result: Result) -> dict[str, Any]:
     """A result as JSON. Coordinates rounded to 0.01 pixel, scores to 6 decimals."""
     return {
-        "model": {"name": name, "version": result.version},
+        "model": {"name": result.model, "version": result.version},
         "image": {"width": result.width, "height": result.height},
         "detections": [
             {

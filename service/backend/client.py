@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from functools import partial
 
 import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -27,18 +28,19 @@ STATES = {number: name for name, number in m.ModelVersionStatus.State.items()}
 
 
 class TFServing:
-    """One or more TensorFlow Serving model servers. Create and close it in the same event loop."""
+    """One model of one or more TensorFlow Serving model servers. Create and close it in the same
+    event loop. The channels of several share the connections: gRPC pools them."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._spec = m.ModelSpec(name=settings.model_name, signature_name="serving_default")
+    def __init__(self, name: str, settings: Settings, metrics: Metrics) -> None:
+        self._spec = m.ModelSpec(name=name, signature_name="serving_default")
         if settings.model_version is not None:
             self._spec.version.value = settings.model_version
         self._encode = request_encoder(self._spec)
-        self._seconds = metrics.backend_seconds
-        self._retries = metrics.backend_retries
+        self._seconds = partial(metrics.backend_seconds, name)
+        self._retries = metrics.backend_retries(name)
         self._budget = RetryBudget(burst=settings.max_in_flight)
         self._checks: set[asyncio.Task[DetectError | None]] = set()
-        self._backends = Fleet(settings, metrics)
+        self._backends = Fleet(name, settings, metrics)
 
     async def close(self) -> None:
         for check in self._checks:

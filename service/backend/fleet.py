@@ -15,10 +15,12 @@ DRAIN_INTERVAL_S = 0.1
 
 
 class Fleet(Backends):
-    """A target for each address that is known. Create and close it in the same event loop."""
+    """A target for each address that is known, with its state for one model. Create and close it in
+    the same event loop."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, model: str, settings: Settings, metrics: Metrics) -> None:
         super().__init__([])
+        self._model = model
         self._settings = settings
         self._ejected = metrics.backend_ejected
         self._open: dict[Address, tuple[Target, grpc.aio.Channel]] = {}
@@ -43,7 +45,7 @@ class Fleet(Backends):
     def _update(self, addresses: list[Address]) -> None:
         for address in self._open.keys() - set(addresses):
             target, channel = self._open.pop(address)
-            self._ejected.remove(target.name)
+            self._ejected.remove(self._model, target.name)
             drain = asyncio.create_task(drain_and_close(target, channel))
             self._drains.add(drain)
             drain.add_done_callback(self._drains.discard)
@@ -57,7 +59,8 @@ class Fleet(Backends):
         target = connect(address.name, channel)
         # One that joins others gets requests when its first health check has succeeded.
         target.ejected = bool(self.targets)
-        self._ejected.labels(target.name).set_function(partial(getattr, target, "ejected"))
+        ejected = self._ejected.labels(self._model, target.name)
+        ejected.set_function(partial(getattr, target, "ejected"))
         return target, channel
 
 

@@ -68,58 +68,83 @@ class Metrics:
             Histogram(
                 "detect_backend_duration_seconds",
                 "Duration of one call to a model server, by gRPC status code.",
-                ["code"],
+                ["model", "code"],
                 buckets=SECONDS,
                 registry=registry,
             )
         )
-        self.backend_retries = Counter(
-            "detect_backend_retries",
-            "Calls retried because a model server could not be reached.",
-            registry=registry,
+        self.backend_retries = cached_labels(
+            Counter(
+                "detect_backend_retries",
+                "Calls retried because a model server could not be reached.",
+                ["model"],
+                registry=registry,
+            )
         )
         # Without a cache: model servers come and go.
         self.backend_ejected = Gauge(
             "detect_backend_ejected",
             "1 while this model server gets no requests because it failed and others work.",
-            ["backend"],
+            ["model", "backend"],
             registry=registry,
         )
-        self.images = Counter("detect_images", "Images with a response.", registry=registry)
+        self.images = cached_labels(
+            Counter("detect_images", "Images with a response.", ["model"], registry=registry)
+        )
         self.detections = cached_labels(
             Counter(
-                "detect_detections", "Detections returned, by label.", ["label"], registry=registry
+                "detect_detections",
+                "Detections returned, by label.",
+                ["model", "label"],
+                registry=registry,
             )
         )
         self.upload_bytes = Histogram(
             "detect_upload_bytes", "Size of an uploaded image.", buckets=BYTES, registry=registry
         )
-        self.in_flight = Gauge(
-            "detect_in_flight", "Images being processed by a model server.", registry=registry
+        self.in_flight = cached_labels(
+            Gauge(
+                "detect_in_flight",
+                "Images being processed by a model server.",
+                ["model"],
+                registry=registry,
+            )
         )
         self.held_bytes = Gauge(
             "detect_held_bytes",
             "Memory held by uploads and their copies, at most DETECT_MAX_HELD_BYTES.",
             registry=registry,
         )
-        self.queue_length = Gauge(
-            "detect_queue_length", "Images waiting in the queue.", registry=registry
+        self.queue_length = cached_labels(
+            Gauge(
+                "detect_queue_length", "Images waiting in the queue.", ["model"], registry=registry
+            )
         )
         self.rejected = cached_labels(
             Counter(
                 "detect_rejected",
-                "Images without detections in the response, by reason.",
-                ["reason"],
+                "Images without detections in the response, by reason. `model` is empty where the"
+                " request was rejected before it was known.",
+                ["model", "reason"],
                 registry=registry,
             )
         )
-        self.suspected = Counter(
-            "detect_suspected",
-            "Valid images sent again, because the model server rejected the batch they were in.",
-            registry=registry,
+        self.suspected = cached_labels(
+            Counter(
+                "detect_suspected",
+                "Valid images sent again, because the model server rejected the batch they were"
+                " in.",
+                ["model"],
+                registry=registry,
+            )
         )
-        self.backend_ready = Gauge(
-            "detect_backend_ready", "1 while the model is AVAILABLE.", registry=registry
+        self.backend_ready = cached_labels(
+            Gauge(
+                "detect_backend_ready",
+                "1 while the model is AVAILABLE.",
+                ["model"],
+                registry=registry,
+            )
         )
         self.model_info = Gauge(
             "detect_model_info", "The model version in use.", ["name", "version"], registry=registry
@@ -133,8 +158,8 @@ class Metrics:
 
     def show_version(self, name: str, version: int | None) -> None:
         """Export the version that is AVAILABLE, or none; the previous one is removed."""
-        self.backend_ready.set(version is not None)
-        self.model_info.clear()
+        self.backend_ready(name).set(version is not None)
+        self.model_info.remove_by_labels({"name": name})
         if version is not None:
             self.model_info.labels(name, version).set(1)
 

@@ -5,45 +5,41 @@ It knows neither HTTP nor gRPC.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from ..core.errors import BackendFailed, BadPicture, TooLarge
+from ..core.errors import BackendFailed, BadPicture, DetectError, NotFound
 from ..core.metrics import Metrics
 from ..settings import Settings
-from . import drawing, image, pixels
 from .admission import Admission
 from .image import Header
 from .models import Backend, Box, Detection, ModelInfo, Prediction, Query, Result
+from .pictures import Pictures
 from .pixels import Picture
-from .quarantine import Quarantine
 from .timings import Timings
-from .workers import PixelWorkers, available_cores
 
 ATTEMPTS = 2  # with an undamaged picture, which may have met damaged ones in a batch
-COPIES = 3  # of an encoded picture at most: its bytes, the request built from them, gRPC's buffer
 
 
 class Detector:
-    """Make it inside the running event loop, and close it there."""
+    """One model, with its own admission. `pictures` is shared by all models."""
 
-    def __init__(self, backend: Backend, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, backend: Backend, pictures: Pictures, settings: Settings, metrics: Metrics
+    ) -> None:
+        self.name = name
         self._backend = backend
+        self._pictures = pictures
         self._settings = settings
         self._metrics = metrics
+        metrics.images(name)  # exported as 0 before the first one
+        self._suspected = metrics.suspected(name)
         self._admission = Admission(
-            settings.max_in_flight, settings.max_queue, metrics.in_flight, metrics.queue_length
+            settings.max_in_flight,
+            settings.max_queue,
+            metrics.in_flight(name),
+            metrics.queue_length(name),
         )
-        threads = settings.picture_threads or available_cores()
-        self._workers = PixelWorkers(settings.max_pixel_bytes, threads)
-        # One thread: a header takes microseconds, and more threads would only compete for the GIL.
-        self._headers = ThreadPoolExecutor(1, "headers")
-        self._quarantine = Quarantine()
-
-    def close(self) -> None:
-        self._workers.close()
-        self._headers.shutdown(wait=False, cancel_futures=True)
 
     async def detect(
         self, data: bytes, query: Query, deadline: float, timings: Timings, sender: str
@@ -54,41 +50,17 @@ class Detector:
         remembered for damaged pictures, see quarantine.py.
         """
         self._metrics.upload_bytes.observe(len(data))
-        header = await self._header(data)
+        header = await self._pictures.header(data)
         self._admission.check(deadline - time.perf_counter())
         if header.as_is:
             picture = Picture(data, header.width, header.height)
             prediction = await self._predict(picture, header, deadline, timings, sender)
         else:
-            async with self._normalized(data, header, deadline, timings) as picture:
+            async with self._pictures.normalized(data, header, deadline, timings) as picture:
                 prediction = await self._ask_encoded(picture.data, deadline, timings)
         width, height = header.shown
         detections = list(_select(prediction, picture, header, query))
-        return Result(prediction.version, width, height, detections)
-
-    async def draw(
-        self, data: bytes, detections: Sequence[Detection], deadline: float, timings: Timings
-    ) -> bytes:
-        """The picture with its detections, as JPEG. Raises errors.DetectError."""
-        header = await self._header(data)
-        started = time.perf_counter()
-        async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
-            drawn = await memory.run(
-                drawing.draw, data, header, detections, self._settings.label_font_file
-            )
-        timings.since(started, "draw")
-        return drawn
-
-    async def _header(self, data: bytes) -> Header:
-        limit = self._settings.max_upload_bytes
-        if len(data) > limit:
-            raise TooLarge(f"The picture has {len(data)} bytes; the limit is {limit}.")
-        header = image.plain_header(data)
-        if header is None:
-            loop = asyncio.get_running_loop()
-            header = await loop.run_in_executor(self._headers, image.pillow_header, data)
-        image.check_pixels(header, self._settings.max_pixels)
-        return header
+        return Result(self.name, prediction.version, width, height, detections)
 
     async def _predict(
         self, picture: Picture, header: Header, deadline: float, timings: Timings, sender: str
@@ -98,48 +70,19 @@ class Detector:
         A model server fails a batch as a whole, so what it refuses may be undamaged, and a
         neighbour at fault: only then is the picture decoded here, and sent again if undamaged.
         """
-        quarantined = sender in self._quarantine
+        quarantined = sender in self._pictures.quarantine
         if not quarantined:
             with suppress(BadPicture):
                 return await self._ask(picture.data, deadline, timings, 1)
-        await self._verify(picture.data, header, deadline, timings, sender)
+        await self._pictures.verify(picture.data, header, deadline, timings, sender)
         if not quarantined:
-            self._metrics.suspected.inc()
+            self._suspected.inc()
         with suppress(BadPicture):
             return await self._ask(picture.data, deadline, timings, ATTEMPTS)
         # Pillow takes what TensorFlow refuses, which is rare: TensorFlow takes it encoded again.
-        self._metrics.suspected.inc()
-        async with self._normalized(picture.data, header, deadline, timings) as again:
+        self._suspected.inc()
+        async with self._pictures.normalized(picture.data, header, deadline, timings) as again:
             return await self._ask_encoded(again.data, deadline, timings)
-
-    async def _verify(
-        self, data: bytes, header: Header, deadline: float, timings: Timings, sender: str
-    ) -> None:
-        """Raises BadPicture for a damaged picture, and quarantines its sender."""
-        started = time.perf_counter()
-        needed = pixels.decoding_bytes(header)
-        try:
-            async with self._workers.reserve(needed, deadline) as memory:
-                await memory.run(pixels.verify, data, header)
-        except BadPicture:
-            delay_s = self._quarantine.damaged(sender)
-            await asyncio.sleep(min(delay_s, deadline - time.perf_counter()))
-            raise
-        finally:
-            timings.since(started, "verify")
-        self._quarantine.undamaged(sender)
-
-    @asynccontextmanager
-    async def _normalized(
-        self, data: bytes, header: Header, deadline: float, timings: Timings
-    ) -> AsyncIterator[Picture]:
-        """The picture as an upright JPEG, whose memory counts until the end of the block."""
-        started = time.perf_counter()
-        async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
-            picture = await memory.run(pixels.normalize_orientation, data, header)
-            memory.keep(COPIES * len(picture.data))
-            timings.since(started, "upright")
-            yield picture
 
     async def _ask_encoded(self, picture: bytes, deadline: float, timings: Timings) -> Prediction:
         try:
@@ -155,7 +98,7 @@ class Detector:
         """Raises BadPicture where every attempt is refused."""
         for attempt in range(attempts):
             if attempt:
-                self._metrics.suspected.inc()
+                self._suspected.inc()
             started = time.perf_counter()
             async with self._admission.slot(deadline - started):
                 called = timings.since(started, "queue")
@@ -177,10 +120,49 @@ class Detector:
         try:
             version = await self._backend.version(self._settings.ready_timeout_s)
         except Exception:
-            self._metrics.show_version(self._settings.model_name, None)
+            self._metrics.show_version(self.name, None)
             raise
-        self._metrics.show_version(self._settings.model_name, version)
+        self._metrics.show_version(self.name, version)
         return version
+
+
+class Detectors:
+    """The models behind this gateway. The first is the default."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self.default = detectors[0]
+        self._by_name = {detector.name: detector for detector in detectors}
+
+    def __iter__(self) -> Iterator[Detector]:
+        return iter(self._by_name.values())
+
+    def __getitem__(self, name: str) -> Detector:
+        """Raises NotFound, which lists the names."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            names = ", ".join(map(repr, self._by_name))
+            raise NotFound(f"There is no model {name[:80]!r}, only {names}.") from None
+
+    async def check(self) -> list[tuple[Detector, int | DetectError]]:
+        """Health-checks all models: the version of each that would answer, or why none would."""
+        return list(zip(self, await asyncio.gather(*map(_version, self)), strict=True))
+
+    async def ready(self) -> list[tuple[Detector, int]]:
+        """The version of each model; raises errors.DetectError unless all are available."""
+        versions = []
+        for detector, version in await self.check():
+            if isinstance(version, DetectError):
+                raise version
+            versions.append((detector, version))
+        return versions
+
+
+async def _version(detector: Detector) -> int | DetectError:
+    try:
+        return await detector.ready()
+    except DetectError as error:
+        return error
 
 
 def _select(

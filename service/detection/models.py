@@ -34,8 +34,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Detections by falling score, the picture's size in pixels as shown, the model's version."""
+    """Detections by falling score, the picture's size in pixels as shown, the model."""
 
+    model: str
     version: int
     width: int
     height: int

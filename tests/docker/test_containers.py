@@ -237,7 +237,7 @@ def test_the_gateway_runs_from_its_packages_without_tensorflow(packages: Path) -
 def compile_(models: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """docker/compile.sh with a folder in the place of /models, and `echo` in that of Python."""
     script = (ROOT / "docker" / "compile.sh").read_text().replace("/models", str(models))
-    script = script.replace("exec python", "exec echo python")
+    script = script.replace("  python -m", "  echo python -m")
     return subprocess.run(
         ["sh", "-c", script], env={"PATH": os.defpath, **variables}, capture_output=True, text=True
     )
@@ -247,6 +247,8 @@ def test_compile_passes_the_environment_to_prepare(tmp_path: Path) -> None:
     command = f"--repository {tmp_path} --downloads /opt/weights"
     bundled = compile_(tmp_path, TARGET="g4", MODEL="demo")
     assert bundled.stdout.strip() == f"python -m yolov4 prepare demo --target g4 {command}"
+    both = compile_(tmp_path, TARGET="cpu", MODEL="demo,yolov4").stdout.splitlines()
+    assert [line.split()[4] for line in both] == ["demo", "yolov4"]
     default = compile_(tmp_path, TARGET="cpu")
     assert default.stdout.strip() == f"python -m yolov4 prepare yolov4-tiny --target cpu {command}"
     files = {"CFG": "a b.cfg", "WEIGHTS": "b.weights", "NAMES": "c.names"}
@@ -259,15 +261,16 @@ def test_the_server_is_asked_for_the_state_and_not_for_an_answer(tmp_path: Path)
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread
 
-    state = "LOADING"
+    asked: list[str] = []
+    states = {"voc": "LOADING", "coco": "AVAILABLE"}
 
     class Rest(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            assert self.path == "/v1/models/voc"
+            asked.append(self.path.removeprefix("/v1/models/"))
             self.send_response(200)
             self.end_headers()
             answer = '{\n "model_version_status": [\n  {\n   "version": "1",\n   "state": "%s"'
-            self.wfile.write((answer % state).encode())
+            self.wfile.write((answer % states[asked[-1]]).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -278,15 +281,18 @@ def test_the_server_is_asked_for_the_state_and_not_for_an_answer(tmp_path: Path)
     script = tmp_path / "available.sh"
     script.write_text(text.replace("8501", str(server.server_port)))
 
-    def available() -> bool:
-        environment = {"PATH": os.defpath, "MODEL_NAME": "voc"}
+    def available(models: str = "voc") -> bool:
+        environment = {"PATH": os.defpath, "MODEL_NAME": models}
         done = subprocess.run(["bash", script], env=environment, stderr=subprocess.DEVNULL)
         return done.returncode == 0
 
     try:
         assert not available()
-        state = "AVAILABLE"
+        assert not available("coco,voc")
+        states["voc"] = "AVAILABLE"
         assert available()
+        assert available("coco,voc")
+        assert asked == ["voc", "coco", "voc", "voc", "coco", "voc"]
     finally:
         server.shutdown()
         server.server_close()
@@ -311,3 +317,28 @@ def test_the_server_has_a_grpc_thread_for_every_call_of_several_gateways(tmp_pat
     in_flight = Settings.model_fields["max_in_flight"].default
     assert int(flags["--grpc_max_threads"]) >= 10 * (in_flight + 1) + 1
     assert flags["--grpc_channel_arguments"] == "a=1"
+
+
+def test_several_models_get_a_configuration_in_the_servers_format(tmp_path: Path) -> None:
+    from google.protobuf import text_format  # type: ignore[import-untyped]
+    from tensorflow_serving.config import model_server_config_pb2
+
+    server = tmp_path / "tensorflow_model_server"
+    server.write_text(
+        '#!/bin/sh\nfor a; do case $a in *config_file=/*) cat "${a#*=}";; esac; done\n'
+    )
+    server.chmod(0o755)
+    script = (ROOT / "docker" / "tfserving" / "serve.sh").read_text()
+    run = subprocess.run(
+        ["bash", "-c", script.replace("--monitoring_config_file=/etc", "--other=/etc")],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL_NAME": "coco,voc-2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    config = text_format.Parse(run.stdout, model_server_config_pb2.ModelServerConfig())
+    models = [(m.name, m.base_path, m.model_platform) for m in config.model_config_list.config]
+    assert models == [
+        ("coco", "/models/coco", "tensorflow"),
+        ("voc-2", "/models/voc-2", "tensorflow"),
+    ]

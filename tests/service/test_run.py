@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.inputs.pictures import picture
 from tests.support.project import ROOT, free_port
 
 
@@ -105,6 +106,25 @@ def test_up_with_a_curl_line_and_down_without_a_process_left(
     process.stdout.close()
 
 
+def test_several_models_and_the_first_is_the_default(
+    small_repository: Path, tmp_path: Path
+) -> None:
+    for name in ("a", 'b"2'):
+        (tmp_path / name).symlink_to(small_repository / "small")
+    done = run("--model", 'a,b"2,c', "--repository", str(tmp_path))
+    assert f"{tmp_path}/c contains no model version. Models: a, b" in done.stderr
+    (tmp_path / 'b"2').rename(tmp_path / "b-2")
+    port = free_port()
+    with started(tmp_path, port, model="a,b-2") as process:
+        until_ready(process)
+        url = f"http://localhost:{port}"
+        models = httpx.get(f"{url}/models", trust_env=False).json()["models"]
+        assert [(model["name"], model["version"]) for model in models] == [("a", 1), ("b-2", 1)]
+        for path, name in (("/detect", "a"), ("/models/b-2/detect", "b-2")):
+            answer = httpx.post(url + path, files={"image": picture()}, trust_env=False, timeout=30)
+            assert answer.json()["model"]["name"] == name
+
+
 def test_a_second_signal_ends_everything_at_once(small_repository: Path) -> None:
     """A model server that is stopped cannot end by itself; the first signal would wait for it."""
     port = free_port()
@@ -156,9 +176,13 @@ def test_both_processes_log_as_text_and_nothing_alarming(small_repository: Path)
 
 @contextmanager
 def started(
-    repository: Path, port: int, stderr: int = subprocess.DEVNULL, **environment: str
+    repository: Path,
+    port: int,
+    stderr: int = subprocess.DEVNULL,
+    model: str = "small",
+    **environment: str,
 ) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "service.run", "--model", "small"]
+    command = [sys.executable, "-m", "service.run", "--model", model]
     command += ["--repository", str(repository), "--port", str(port)]
     with subprocess.Popen(
         command,

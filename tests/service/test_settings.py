@@ -51,6 +51,35 @@ def test_one_backend_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
             Settings.load()
 
 
+def test_one_model_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().model_names == ("yolov4",)
+    monkeypatch.setenv("DETECT_MODEL_NAME", "coco")
+    assert Settings.load().model_names == ("coco",)
+    monkeypatch.setenv("DETECT_MODELS", "coco, yolov4-tiny.2")
+    assert Settings.load().model_names == ("coco", "yolov4-tiny.2")
+    monkeypatch.delenv("DETECT_MODEL_NAME")
+    assert Settings.load().model_names == ("coco", "yolov4-tiny.2")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("MODELS", "coco,", "'' is not a model name"),
+        ("MODELS", "coco,a/b", "'a/b' is not a model name"),
+        ("MODELS", "coco,voc,coco", "a model is listed twice"),
+        ("MODEL_NAME", "voc", "DETECT_MODELS begins with 'coco', the default"),
+        ("MODEL_VERSION", "2", "DETECT_MODELS lists several models"),
+    ],
+)
+def test_models_that_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv("DETECT_MODELS", "coco,voc")
+    monkeypatch.setenv(f"DETECT_{variable}", value)
+    with pytest.raises(SettingsError, match=reason):
+        Settings.load()
+
+
 def test_tls_needs_a_ca_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DETECT_BACKEND_SERVER_NAME", "models")
     with pytest.raises(SettingsError, match="needs DETECT_BACKEND_CA_FILE, which enables TLS"):

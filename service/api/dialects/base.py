@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...core.errors import BadParameter, DetectError, MalformedBody
+from ...detection.detector import Detector
 from ...detection.models import Query, Result
 from .. import openapi, problems
 from ..requests.auth import APIKeyAuth
@@ -76,8 +77,8 @@ class Dialect(ABC):
         self.auth = auth
 
     def path_schemas(self, *more: str) -> dict[str, Any]:
-        """OpenAPI's schemas of the path's parameters: the names that a model has here."""
-        names = {"type": "string", "enum": [self.settings.model_name, *more]}
+        """OpenAPI's schemas of the path's parameters: the names of the models here."""
+        names = {"type": "string", "enum": [*self.settings.model_names, *more]}
         return {"model": names, "name": names}
 
     @abstractmethod
@@ -90,7 +91,7 @@ class Dialect(ABC):
             self.auth.authorize(request, self.auth.header_key(request) or key)
 
     async def detect_picture(
-        self, request: Request, data: bytes, query: Query, started: float
+        self, request: Request, detector: Detector, data: bytes, query: Query, started: float
     ) -> Result:
         """One picture's detections. `started`: `time.perf_counter()` when the request came."""
         timings = request.state.timings
@@ -98,7 +99,7 @@ class Dialect(ABC):
         uploaded = timings.since(started, "upload")
         until = deadline(request, started, uploaded, self.settings.deadline_s)
         fields["bytes"] = len(data)
-        work = self.gateway.detector.detect(data, query, until, timings, sender(request))
+        work = detector.detect(data, query, until, timings, sender(request))
         result = await cancel_on_disconnect(request, work)
         fields |= {"detections": len(result.detections), "version": result.version}
         self.gateway.count(result)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__ as VERSION
-from ...core.errors import MalformedBody, NotFound
+from ...core.errors import MalformedBody
 from ...detection.image import MEDIA_TYPES
 from ...detection.models import Query, Result
 from ..routing import DirectRoute
@@ -77,21 +77,22 @@ class DeepStack(Dialect):
 
     async def custom(self, request: Request, query: Annotated[Parameters, InQuery()]) -> Response:
         """As `/v1/vision/detection`, with the model by its name."""
-        name = request.path_params["name"]
-        if name != self.settings.model_name and name not in GENERAL:
-            raise NotFound(f"There is no model {name[:80]!r}, only {self.settings.model_name!r}.")
         return await self.detection(request, query)
 
     async def detection(
         self, request: Request, query: Annotated[Parameters, InQuery()]
     ) -> Response:
         """Detects objects in the form's file; `min_confidence` and `api_key` are text parts."""
+        name = request.path_params.get("name")
+        # A model may have the name that clients use for the default.
+        general = name in GENERAL and name not in self.settings.model_names
+        detector = self.gateway.detector(request, None if general else name)
         started = perf_counter()
         form = await read_form(request, self.settings)
         self.authorize(request, form.texts.get("api_key", ""))
         threshold = _confidence(form.texts.get("min_confidence") or None)
         wanted = Query(threshold, query.max_detections, frozenset())
-        result = await self.detect_picture(request, form.picture, wanted, started)
+        result = await self.detect_picture(request, detector, form.picture, wanted, started)
         timings = request.state.timings
         return json_response(
             {
@@ -100,8 +101,8 @@ class DeepStack(Dialect):
                 "inferenceMs": round(1000 * timings.get("backend", 0)),
                 "processMs": round(1000 * (perf_counter() - started)),
                 "analysisRoundTripMs": round(1000 * (perf_counter() - started)),
-                "moduleId": self.settings.model_name,
-                "moduleName": self.settings.model_name,
+                "moduleId": detector.name,
+                "moduleName": detector.name,
                 "command": "detect",
                 "requestId": request.state.request_id,
                 **_common(),
@@ -110,7 +111,7 @@ class DeepStack(Dialect):
 
     async def models(self) -> Response:
         """The models by name, as strings."""
-        models = [self.settings.model_name]
+        models = self.settings.model_names
         return json_response(
             {"success": True, "models": models, "command": "list-custom", **_common()}
         )

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...core.errors import BadParameter, DetectError, MalformedBody
+from ...detection.detector import Detector
 from ...detection.models import Detection, Query, Result
 from .. import problems, schemas
 from ..requests import labels, uploads
@@ -22,6 +23,7 @@ from .labels import coco_label
 
 SMALLEST_CONFIDENCE = 0.001  # the model's own floor
 ALL = "*"
+DEFAULT = "default"
 JSON = "application/json"
 
 
@@ -37,13 +39,11 @@ class Doods(Dialect):
         )
 
     async def detectors(self) -> Response:
-        """The one detector, as `default`, which Home Assistant's configuration names."""
-        models = self.gateway.detector.models()
-        labels = sorted({coco_label(label) for model in models for label in model.labels})
-        name = self.settings.model_name
-        detector = {"type": "tensorflow", "model": name, "labels": labels, "width": 0, "height": 0}
-        names = dict.fromkeys(("default", name))
-        return json_response({"detectors": [{"name": each, **detector} for each in names]})
+        """The models, the first one also as `default`, which Home Assistant's configuration
+        names."""
+        detectors = self.gateway.detectors
+        named = {DEFAULT: detectors.default} | {each.name: each for each in detectors}
+        return json_response({"detectors": [_described(name, d) for name, d in named.items()]})
 
     async def detect(
         self, request: Request, query: Annotated[schemas.DetectQuery, InQuery()]
@@ -58,13 +58,14 @@ class Doods(Dialect):
             return await self._detect_json(request, query)
         except DetectError as error:
             # Home Assistant looks for `error`; every other caller finds the usual problem.
-            self.gateway.count_rejected([error])
+            self.gateway.count_rejected(request, [error])
             problem = problems.document(request, error)
             content = {**problem, "error": problem["detail"]}
             return problems.response(content, problems.headers(error))
 
     async def _detect_json(self, request: Request, query: schemas.DetectQuery) -> Response:
-        labels.check(query.label, self.gateway.detector.models())
+        detector = self.gateway.detector(request, request.path_params.get("name"))
+        labels.check(query.label, detector.models())
         started = perf_counter()
         limit = json_limit(self.settings.max_upload_bytes)
         body = await uploads.read_body(request, limit, request.state.reservation)
@@ -77,14 +78,18 @@ class Doods(Dialect):
                     f"There is no key {next(iter(content))[:80]!r} beside `image`; parameters such"
                     " as score_threshold go into the URL's query."
                 )
-            return await self.gateway.answer(request, query, data, started)
-        return await self._doods(request, content, started)
-
-    async def _doods(self, request: Request, content: dict[str, Any], started: float) -> Response:
-        """`data` in base64. What `detect` does not list is left out."""
-        name = content.get("detector_name") or "default"
-        if name not in ("default", self.settings.model_name):
+            return await self.gateway.answer(request, detector, query, data, started)
+        name = content.get("detector_name") or DEFAULT
+        if name in self.settings.model_names:
+            detector = self.gateway.detector(request, name)
+        elif name != DEFAULT:
             raise BadParameter(f"There is no detector {str(name)[:80]!r}; see GET /detectors.")
+        return await self._doods(request, detector, content, started)
+
+    async def _doods(
+        self, request: Request, detector: Detector, content: dict[str, Any], started: float
+    ) -> Response:
+        """`data` in base64. What `detect` does not list is left out."""
         minimum = content.get("detect") or {}
         if not isinstance(minimum, dict):
             raise BadParameter('detect must be an object, for example {"*": 50}.')
@@ -96,9 +101,15 @@ class Doods(Dialect):
         data = await decode_base64(content.pop("data"), "data")
         floor = min(limits.values(), default=1.0)
         wanted = Query(max(floor, SMALLEST_CONFIDENCE), 100, frozenset())
-        result = await self.detect_picture(request, data, wanted, started)
+        result = await self.detect_picture(request, detector, data, wanted, started)
         shown = [_shown(d, result) for d in result.detections if _passes(d, limits)]
         return json_response({"id": content.get("id", ""), "detections": shown})
+
+
+def _described(name: str, detector: Detector) -> dict[str, Any]:
+    labels = sorted({coco_label(label) for model in detector.models() for label in model.labels})
+    model = {"type": "tensorflow", "model": detector.name, "labels": labels}
+    return {"name": name, **model, "width": 0, "height": 0}
 
 
 def _passes(d: Detection, limits: dict[str, float]) -> bool:

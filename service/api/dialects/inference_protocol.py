@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from ... import __version__ as VERSION
 from ...core.errors import NotFound, UnsupportedMedia
+from ...detection.detector import Detector
 from .. import openapi
 from ..requests import uploads
 from ..routing import DirectRoute
@@ -65,29 +66,29 @@ class InferenceProtocol(Dialect):
         return json_response({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """200 when the model is served."""
+        """200 when all models are served."""
         await self.gateway.readyz()
         return json_response({"live": True, "ready": True})
 
     async def models(self, request: Request) -> Response:
         """KServe's list of models."""
-        return json_response({"models": [self.settings.model_name]})
+        return json_response({"models": self.settings.model_names})
 
     async def model_ready(self, request: Request) -> Response:
         """200 when this version of the model is served."""
-        await self._version(request)
-        return json_response({"name": self.settings.model_name, "ready": True})
+        detector, _ = await self._version(request)
+        return json_response({"name": detector.name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
         """Inputs and outputs; a length of -1 is the number of detections."""
-        version = await self._version(request)
+        detector, version = await self._version(request)
         outputs = [
             {"name": name, "datatype": datatype, "shape": [-1, columns] if columns else [-1]}
             for name, (datatype, columns) in OUTPUTS.items()
         ]
         return json_response(
             {
-                "name": self.settings.model_name,
+                "name": detector.name,
                 "versions": [str(version)],
                 "platform": "tensorflow_savedmodel",
                 "inputs": [INPUT],
@@ -97,7 +98,7 @@ class InferenceProtocol(Dialect):
 
     async def config(self, request: Request) -> Response:
         """What Triton's perf_analyzer reads."""
-        await self._version(request)
+        detector, _ = await self._version(request)
         outputs = [
             {
                 "name": name,
@@ -108,7 +109,7 @@ class InferenceProtocol(Dialect):
         ]
         return json_response(
             {
-                "name": self.settings.model_name,
+                "name": detector.name,
                 "platform": "tensorflow_savedmodel",
                 "backend": "tensorflow",
                 "max_batch_size": 0,
@@ -121,7 +122,7 @@ class InferenceProtocol(Dialect):
         """Detections of one picture. `parameters` may hold score_threshold and max_detections."""
         self.authorize(request)
         started = perf_counter()
-        self._check_model(request)
+        detector = self.gateway.detector(request, request.path_params["model"])
         if "version" in request.path_params:
             await self._version(request)
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -131,9 +132,9 @@ class InferenceProtocol(Dialect):
         content, picture = await read_request(body, request.headers.get(HEADER))
         query = parameters(content)
         names = wanted_outputs(content)
-        result = await self.detect_picture(request, picture, query, started)
+        result = await self.detect_picture(request, detector, picture, query, started)
         answer = {
-            "model_name": self.settings.model_name,
+            "model_name": detector.name,
             "model_version": str(result.version),
             "outputs": [output(name, result) for name in names],
         }
@@ -141,15 +142,11 @@ class InferenceProtocol(Dialect):
             answer["id"] = content["id"]
         return json_response(answer)
 
-    def _check_model(self, request: Request) -> None:
-        model = request.path_params["model"]
-        if model != self.settings.model_name:
-            raise NotFound(f"Request for unknown model: {model[:80]!r} is not found")
-
-    async def _version(self, request: Request) -> int:
-        self._check_model(request)
-        version = await self.gateway.detector.ready()
+    async def _version(self, request: Request) -> tuple[Detector, int]:
+        """The model that the path names, and its version. Raises NotFound."""
+        detector = self.gateway.detector(request, request.path_params["model"])
+        version = await detector.ready()
         asked = request.path_params.get("version", str(version))
         if asked != str(version):
             raise NotFound(f"Version {asked[:20]!r} is not served, version {version} is.")
-        return version
+        return detector, version

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ...core.errors import DetectError, MalformedBody, NotFound, TooLarge, Unavailable
+from ...detection.detector import Detector
 from ...detection.models import Query, Result
 from .. import openapi, problems, schemas
 from ..requests import uploads
@@ -76,19 +77,21 @@ class Instances(Dialect):
         """A picture as the body, answered as `/detect` does; or JSON with `instances`."""
         self.authorize(request)
         media_type, _ = uploads.content_type(request)
+        detector = self.gateway.detector(request)
         if not media_type.startswith("image/"):
-            return await self._rows(request)
+            return await self._rows(request, detector)
         started = perf_counter()
         limit = self.settings.max_upload_bytes
         data = await uploads.read_body(request, limit, request.state.reservation)
-        result = await self.detect_picture(request, data, Query(0.25, 100, frozenset()), started)
-        return json_response(schemas.detections(self.settings.model_name, result))
+        query = Query(0.25, 100, frozenset())
+        result = await self.detect_picture(request, detector, data, query, started)
+        return json_response(schemas.detections(result))
 
     async def predict(self, request: Request) -> Response:
         """As TensorFlow Serving's, whatever the Content-Type; version 0 is the newest."""
         self.authorize(request)
-        await self._check_model(request)
-        return await self._rows(request)
+        detector, _ = await self._version(request)
+        return await self._rows(request, detector)
 
     async def ping(self, request: Request) -> Response:
         """200 when the model is served, 503 otherwise; no body."""
@@ -97,22 +100,21 @@ class Instances(Dialect):
 
     async def status(self, request: Request) -> Response:
         """The version that answers, as TensorFlow Serving and KServe tell it."""
-        version = await self._check_model(request)
+        detector, version = await self._version(request)
         status = {"error_code": "OK", "error_message": ""}
         states = [{"version": str(version), "state": "AVAILABLE", "status": status}]
-        name = self.settings.model_name
-        return json_response({"name": name, "ready": True, "model_version_status": states})
+        return json_response({"name": detector.name, "ready": True, "model_version_status": states})
 
-    async def _check_model(self, request: Request) -> int:
+    async def _version(self, request: Request) -> tuple[Detector, int]:
+        """The model that the path names, and its version. Raises NotFound."""
         model, asked = request.path_params["model"], request.path_params.get("version", NEWEST)
-        if model != self.settings.model_name:
-            raise NotFound(f"Servable not found for request: Latest({model[:80]})")
-        version = await self.gateway.detector.ready()
+        detector = self.gateway.detector(request, model)
+        version = await detector.ready()
         if asked not in (NEWEST, str(version)):
             raise NotFound(f"Servable not found for request: Specific({model}, {asked[:20]})")
-        return version
+        return detector, version
 
-    async def _rows(self, request: Request) -> Response:
+    async def _rows(self, request: Request, detector: Detector) -> Response:
         started = perf_counter()
         limit = json_limit(self.settings.max_batch_bytes)
         body = await uploads.read_body(request, limit, request.state.reservation)
@@ -125,10 +127,12 @@ class Instances(Dialect):
         where = "instances" if by_row else "inputs"
         pictures = [await decode_base64(v, f"{where}[{i}]") for i, v in enumerate(values)]
         request.state.timings.since(started, "upload")
-        results = await self.gateway.detect_all(request, pictures, query, started)
+        results = await self.gateway.detect_all(request, detector, pictures, query, started)
         failures = [result for result in results if not isinstance(result, Result)]
         if failures and len(failures) == len(results):
-            self.gateway.count_rejected(failures[1:])  # the route counts the one that is raised
+            self.gateway.count_rejected(
+                request, failures[1:]
+            )  # the route counts the one that is raised
             raise failures[0]
         answers = [self._answer(request, result) for result in results]
         return json_response({"predictions" if by_row else "outputs": answers})
@@ -137,10 +141,10 @@ class Instances(Dialect):
         """One row. What the whole service cannot do fails the request instead."""
         if isinstance(result, Result):
             self.gateway.count(result)
-            return schemas.detections(self.settings.model_name, result)
+            return schemas.detections(result)
         if not isinstance(result, DetectError) or isinstance(result, Unavailable):
             raise result
-        self.gateway.count_rejected([result])
+        self.gateway.count_rejected(request, [result])
         return {"error": problems.document(request, result)["detail"]}
 
 

@@ -37,6 +37,7 @@ def test_names_for_code_generators(gateway: GatewayProcess) -> None:
     assert all(call["summary"] and call["tags"] for call in calls)
     own = [call for call in calls if {"detection", "operation"} & set(call["tags"])]
     assert [call["operationId"] for call in own] == [
-        *("detect", "detect_batch", "model", "livez", "readyz", "metrics")
+        *("detect", "detect_batch", "detect_by_model", "detect_batch_by_model"),
+        *("model", "models", "model_by_name", "livez", "readyz", "metrics"),
     ]
     assert '{"type":"null"}' not in str(document["paths"]).replace("'", '"').replace(" ", "")

@@ -21,7 +21,7 @@ SOON_S = 10  # gRPC's own patience is 30 s for names and 120 s for connections
 
 def version(backend: str, **settings: Any) -> int:
     async def run() -> int:
-        serving = TFServing(Settings(backend=backend, **settings), Metrics())
+        serving = TFServing("yolov4", Settings(backend=backend, **settings), Metrics())
         try:
             return await serving.version(5)
         finally:
@@ -83,7 +83,7 @@ async def until_it_answers(serving: TFServing) -> None:
 
 def test_a_name_that_moves_is_followed() -> None:
     async def run(backend: str, dns: DnsServer, here: FakeBackend) -> None:
-        serving = TFServing(Settings(backend=backend), Metrics())
+        serving = TFServing("yolov4", Settings(backend=backend), Metrics())
         await serving.predict(b"", 5)
         dns.addresses = ["127.0.0.2"]
         with FakeBackend(host="127.0.0.2", port=here.port) as there:
@@ -98,7 +98,7 @@ def test_a_name_that_moves_is_followed() -> None:
 
 def test_all_addresses_of_a_name_are_asked_in_turn() -> None:
     async def run(backend: str) -> None:
-        serving = TFServing(Settings(backend=backend), Metrics())
+        serving = TFServing("yolov4", Settings(backend=backend), Metrics())
         await serving.predict(b"", 5)  # until both are connected
         await asyncio.sleep(0.5)
         for _ in range(10):
@@ -118,7 +118,7 @@ def test_a_server_that_returns_after_long_is_reconnected_soon() -> None:
     port = free_port()
 
     async def run() -> None:
-        serving = TFServing(Settings(backend=f"127.0.0.1:{port}"), Metrics())
+        serving = TFServing("yolov4", Settings(backend=f"127.0.0.1:{port}"), Metrics())
         for _ in range(8):  # its back-off would have grown to 12 s
             with pytest.raises(errors.NoBackend):
                 await serving.predict(b"", 1)

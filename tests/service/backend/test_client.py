@@ -19,6 +19,7 @@ from tests.support.fakes.fake_backend import CAT, DOG, FakeBackend, Refuse, answ
 from tests.support.project import free_port
 
 RETRIES = "detect_backend_retries_total"
+MODEL = {"model": "yolov4"}
 
 
 def call(
@@ -27,7 +28,7 @@ def call(
     metrics = Metrics()
 
     async def run() -> Any:
-        serving = TFServing(Settings(backend=backend, **settings), metrics)
+        serving = TFServing("yolov4", Settings(backend=backend, **settings), metrics)
         try:
             return await use(serving)
         finally:
@@ -84,10 +85,10 @@ def test_the_deadline_holds_and_the_code_is_counted() -> None:
 
     with FakeBackend(delay_s=1) as backend:
         _, registry = call(backend.target, late)
-    sample, labels = "detect_backend_duration_seconds", {"code": "DEADLINE_EXCEEDED"}
+    sample, labels = "detect_backend_duration_seconds", {**MODEL, "code": "DEADLINE_EXCEEDED"}
     assert registry.get_sample_value(f"{sample}_count", labels) == 1
     assert 0.1 <= (registry.get_sample_value(f"{sample}_sum", labels) or 0) < 1
-    assert registry.get_sample_value(RETRIES) == 0
+    assert registry.get_sample_value(RETRIES, MODEL) == 0
 
 
 def test_version_is_the_newest_available_one() -> None:
@@ -144,14 +145,14 @@ def test_unreachable_target_is_ejected_until_its_health_check_succeeds() -> None
                 assert len(there.pictures) == 2
 
         _, registry = call(f"127.0.0.1:{port},{here.target}", without)
-    assert registry.get_sample_value(RETRIES) == 1  # only the first call went there
+    assert registry.get_sample_value(RETRIES, MODEL) == 1  # only the first call went there
 
 
 def test_call_to_an_unreachable_server_is_retried_at_another() -> None:
     with FakeBackend(reply=refuses(grpc.StatusCode.UNAVAILABLE)) as gone, FakeBackend() as here:
         _, registry = call(f"{gone.target},{here.target}", lambda s: twice(s))
         assert (len(gone.pictures), len(here.pictures)) == (1, 2)
-        assert registry.get_sample_value(RETRIES) == 1
+        assert registry.get_sample_value(RETRIES, MODEL) == 1
 
 
 async def twice(serving: TFServing) -> None:
@@ -169,7 +170,7 @@ def test_the_only_target_is_retried_after_a_delay() -> None:
         found, registry = call(backend.target, lambda s: s.predict(b"", 5))
         assert found.count == 1
         assert len(backend.pictures) == 2
-    assert registry.get_sample_value(RETRIES) == 1
+    assert registry.get_sample_value(RETRIES, MODEL) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,8 +196,10 @@ def test_server_that_answered_is_neither_retried_nor_ejected(
     with FakeBackend(reply=refuses(code, words)) as one, FakeBackend() as two:
         _, registry = call(f"{two.target},{one.target}", once)
         assert (len(one.pictures), len(two.pictures)) == (1, 0)
-        ejected = registry.get_sample_value("detect_backend_ejected", {"backend": one.target})
-        assert ejected == registry.get_sample_value(RETRIES) == 0
+        ejected = registry.get_sample_value(
+            "detect_backend_ejected", {**MODEL, "backend": one.target}
+        )
+        assert ejected == registry.get_sample_value(RETRIES, MODEL) == 0
 
 
 def test_no_retry_after_the_deadline() -> None:
@@ -205,7 +208,7 @@ def test_no_retry_after_the_deadline() -> None:
             await serving.predict(b"", 0.04)  # the pause alone takes longer
 
     _, registry = call(f"127.0.0.1:{free_port()}", late)
-    assert registry.get_sample_value(RETRIES) == 0
+    assert registry.get_sample_value(RETRIES, MODEL) == 0
 
 
 def test_retry_budget_bounds_the_calls_of_an_outage() -> None:
@@ -219,7 +222,7 @@ def test_retry_budget_bounds_the_calls_of_an_outage() -> None:
         FakeBackend(reply=refuses(grpc.StatusCode.UNAVAILABLE)) as two,
     ):
         _, registry = call(f"{one.target},{two.target}", outage, max_in_flight=4)
-        retries = registry.get_sample_value(RETRIES) or 0
+        retries = registry.get_sample_value(RETRIES, MODEL) or 0
         assert len(one.pictures) + len(two.pictures) == 100 + retries
     assert retries == 13  # a burst of 4, and one for every ten calls thereafter
 
@@ -235,7 +238,9 @@ def test_one_available_server_is_enough_for_readiness() -> None:
 
         _, registry = call(three, ready)
         ejected = [
-            registry.get_sample_value("detect_backend_ejected", {"backend": backend.target})
+            registry.get_sample_value(
+                "detect_backend_ejected", {**MODEL, "backend": backend.target}
+            )
             for backend in (loading, slow, good)
         ]
         assert ejected == [1, 1, 0]
@@ -272,8 +277,10 @@ def test_call_refused_for_want_of_threads_is_retried_at_another_server() -> None
     with FakeBackend(reply=THREADS) as busy, FakeBackend() as idle:
         _, registry = call(f"{idle.target},{busy.target}", twice)
         assert (len(busy.pictures), len(idle.pictures)) == (2, 2)  # still in turn: it is alive
-        ejected = registry.get_sample_value("detect_backend_ejected", {"backend": busy.target})
-    assert (registry.get_sample_value(RETRIES), ejected) == (2, 0)
+        ejected = registry.get_sample_value(
+            "detect_backend_ejected", {**MODEL, "backend": busy.target}
+        )
+    assert (registry.get_sample_value(RETRIES, MODEL), ejected) == (2, 0)
 
 
 def test_call_refused_for_want_of_threads_is_full_if_there_is_no_other_server(
@@ -287,7 +294,7 @@ def test_call_refused_for_want_of_threads_is_full_if_there_is_no_other_server(
     with FakeBackend(reply=THREADS) as busy:
         _, registry = call(busy.target, refused)
         assert len(busy.pictures) == 3
-    assert registry.get_sample_value(RETRIES) == 0
+    assert registry.get_sample_value(RETRIES, MODEL) == 0
     lines = thread_warnings(busy, capfd)
     assert len(lines) == 1  # not one for each call
     assert '"level":"warning"' in lines[0]
@@ -331,6 +338,8 @@ def test_health_check_refused_for_want_of_threads_keeps_the_last_result(
                 await serving.version(5)
 
         _, registry = call(backend.target, check)
-        ejected = registry.get_sample_value("detect_backend_ejected", {"backend": backend.target})
+        ejected = registry.get_sample_value(
+            "detect_backend_ejected", {**MODEL, "backend": backend.target}
+        )
     assert ejected == 1  # by the last one only
     assert len(thread_warnings(backend, capfd)) == 1

@@ -42,7 +42,7 @@ def call(port: int, use: Callable[[TFServing], Awaitable[Any]], **settings: Any)
     async def run() -> None:
         backend = f"dns:///{NAME}:{port}"
         serving = TFServing(
-            Settings(backend=backend, resolve_interval_s=INTERVAL_S, **settings), metrics
+            "yolov4", Settings(backend=backend, resolve_interval_s=INTERVAL_S, **settings), metrics
         )
         try:
             await use(serving)
@@ -113,7 +113,9 @@ def test_an_address_that_vanishes_completes_its_calls_and_gets_no_more(hosts: li
         metrics = call(one.port, use)
         assert two.cancelled == 0
     assert backends(metrics) == {one.target: 0}
-    assert metrics.registry.get_sample_value("detect_backend_retries_total") == 0
+    assert (
+        metrics.registry.get_sample_value("detect_backend_retries_total", {"model": "yolov4"}) == 0
+    )
 
 
 def test_a_health_check_of_an_address_that_vanishes_ends_well(hosts: list[str]) -> None:

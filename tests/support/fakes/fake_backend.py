@@ -71,6 +71,7 @@ class FakeBackend:
     budgets_s: list[float] = field(default_factory=list)  # each call's remaining time on arrival
     status_refusal: "Refuse | None" = None  # what GetModelStatus is refused with
     cancelled: int = 0  # calls that ended before their answer
+    others: dict[str, "FakeBackend"] = field(default_factory=dict)  # further models, by name
 
     def __enter__(self) -> "FakeBackend":
         # Like TensorFlow Serving, without gRPC's limit of 4 MiB.
@@ -82,7 +83,7 @@ class FakeBackend:
                     "tensorflow.serving.PredictionService",
                     {
                         "Predict": grpc.unary_unary_rpc_method_handler(
-                            self._predict,
+                            lambda r, context: self._model(r)._predict(r, context),
                             m.PredictRequest.FromString,
                             lambda a: a if isinstance(a, bytes) else a.SerializeToString(),
                         )
@@ -92,7 +93,7 @@ class FakeBackend:
                     "tensorflow.serving.ModelService",
                     {
                         "GetModelStatus": grpc.unary_unary_rpc_method_handler(
-                            self._status,
+                            lambda r, context: self._model(r)._status(r, context),
                             m.GetModelStatusRequest.FromString,
                             lambda a: self.status or a.SerializeToString(),
                         )
@@ -119,6 +120,9 @@ class FakeBackend:
 
     def stop(self) -> None:
         self._server.stop(None).wait()
+
+    def _model(self, request: Any) -> "FakeBackend":
+        return self.others.get(request.model_spec.name, self)
 
     def _metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         if self.class_names is None:

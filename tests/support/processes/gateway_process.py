@@ -17,6 +17,8 @@ import httpx
 
 from tests.support.project import ROOT
 
+LABEL = re.compile(r'\w+="(?:[^"\\]|\\.)*"')
+
 
 class GatewayProcess:
     """`with GatewayProcess(backend=...) as gateway: gateway.http.post(...)`"""
@@ -68,11 +70,16 @@ class GatewayProcess:
         return [line for line in lines if event in (None, line["event"])]
 
     def metric(self, sample: str) -> float:
-        """The value of one sample, written as /metrics writes it; 0 where it is not there."""
+        """The sum of the samples that have this name and at least these labels, written as /metrics
+        writes them; 0 where there is none."""
+        name, _, labels = sample.rstrip("}").partition("{")
+        wanted = set(LABEL.findall(labels))
+        total = 0.0
         for line in self.http.get("/metrics").text.splitlines():
-            if line.startswith(sample + " "):
-                return float(line.rpartition(" ")[2])
-        return 0.0
+            if line.startswith((name + " ", name + "{")):
+                labels, _, value = line.removeprefix(name).rpartition(" ")
+                total += float(value) if wanted <= set(LABEL.findall(labels)) else 0.0
+        return total
 
     def requests(self, status: int, route: str = "unmatched") -> float:
         """Requests counted so far; `unmatched` are those that the application never saw."""

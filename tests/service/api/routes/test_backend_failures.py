@@ -89,7 +89,8 @@ def test_failures_of_the_model_server(
 def test_readiness_follows_the_model_and_liveness_does_not(
     gateway: GatewayProcess, backend: FakeBackend
 ) -> None:
-    assert gateway.http.get("/readyz").json() == {"model": {"name": "yolov4", "version": 3}}
+    model = {"name": "yolov4", "version": 3}
+    assert gateway.http.get("/readyz").json() == {"model": model, "models": [model]}
     wait_for(lambda: gateway.metric("detect_backend_ready") == 1)
     backend.state = m.ModelVersionStatus.LOADING
     assert "3: LOADING" in problem(gateway.http.get("/readyz"), 503, "no-backend")

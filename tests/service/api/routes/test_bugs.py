@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ from service.api.app import create_app
 from service.core import logs
 from service.core.lifecycle import Lifecycle
 from service.core.metrics import Metrics
+from service.detection.detector import Detectors
 from service.detection.models import ModelInfo, Query, Result
 from service.detection.timings import Timings
 from service.settings import Settings
@@ -20,6 +21,8 @@ GOOD, BAD = b"good picture", b"picture that meets a bug"
 
 
 class Detector:
+    name = "voc"
+
     def models(self) -> list[ModelInfo]:
         return []
 
@@ -28,13 +31,13 @@ class Detector:
     ) -> Result:
         if data == BAD:
             raise ZeroDivisionError("secret words")
-        return Result(1, 4, 3, [])
+        return Result(self.name, 1, 4, 3, [])
 
 
 def post(path: str, *pictures: bytes) -> tuple[httpx.Response, Metrics]:
     metrics = Metrics()
     app = create_app(Settings(), metrics, Lifecycle())
-    app.state.gateway.detector = Detector()
+    app.state.gateway.detectors = Detectors([cast(Any, Detector())])
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -46,8 +49,8 @@ def post(path: str, *pictures: bytes) -> tuple[httpx.Response, Metrics]:
 
 def counts(metrics: Metrics) -> tuple[Any, Any]:
     get = metrics.registry.get_sample_value
-    rejected = get("detect_rejected_total", {"reason": "internal-error"})
-    return get("detect_images_total"), rejected
+    rejected = get("detect_rejected_total", {"model": "voc", "reason": "internal-error"})
+    return get("detect_images_total", {"model": "voc"}) or 0, rejected
 
 
 def test_one_picture_of_a_batch_has_its_own_error(capfd: pytest.CaptureFixture[str]) -> None:
