@@ -5,6 +5,7 @@ beta, gamma, mean, variance and kernel, or bias and kernel). So the optimizer is
 vectors, a checkpoint is a few arrays, and the vector is written to the file as it is.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -119,8 +120,10 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
     """The network from pixels to heads, normalizing by the batch's own mean and variance.
 
     vector: float32 [count_floats(network)]. image: float32 [N, height, width, 3], RGB, 0..1.
-    Returns the heads as `graph.body` does, and a vector of the same length with this batch's mean
-    and variance at the positions `parts(network).statistic`, and zeros elsewhere.
+    Returns the heads as `graph.body` does, but before the logistic also where it is the activation
+    of the last convolution (new_coords): there, a saturated value would have no gradient. Returns
+    also a vector of the same length with this batch's mean and variance at the positions
+    `parts(network).statistic`, and zeros elsewhere.
     """
     convs = iter(conv_shapes(network))
     pieces = iter(tf.split(vector, [n for conv in conv_shapes(network) for n in sizes_of(conv)]))
@@ -128,6 +131,8 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
         conv = next(convs)
+        if _is_logistic_head(network, conv.layer):
+            layer = replace(layer, activation="linear")
         x, statistics = _convolutional(layer, conv, [next(pieces) for _ in sizes_of(conv)], x)
         measured.append(statistics)
         return x
@@ -136,6 +141,12 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
         *(network, image, convolve, tf.add), lambda name, x: TRAINABLE_ACTIVATIONS[name](x)
     )
     return heads, tf.concat(measured, axis=0)
+
+
+def _is_logistic_head(network: Network, layer: int) -> bool:
+    """Whether this convolution contains the logistic of the [yolo] with new_coords after it."""
+    head = network.layers[layer + 1] if layer + 1 < len(network.layers) else None
+    return isinstance(head, Yolo) and head.new_coords
 
 
 def _convolutional(

@@ -39,7 +39,7 @@ class Losses(NamedTuple):
 
 
 def losses(network: Network, heads: list[Tensor], truth: Truth) -> Losses:
-    """heads: float32, as `graph.body` returns them."""
+    """heads: float32, as `forward` returns them: before the logistic."""
     size = tf.constant([network.width, network.height], tf.float32)
     boxes = truth.boxes * tf.tile(size, [2])  # input pixels
     there = truth.classes >= 0
@@ -97,10 +97,14 @@ def _assigned(network: Network, boxes: Tensor, there: Tensor) -> Tensor:
 def _decode(network: Network, yolo: Yolo, x: Tensor) -> Tensor:
     """Boxes cxcywh in input pixels, as in `detect.decode`."""
     rows, columns = int(x.shape[1]), int(x.shape[2])
+    anchors = np.array(yolo.anchors, np.float32)
     xy = tf.sigmoid(x[..., :2]) * yolo.scale_x_y - 0.5 * (yolo.scale_x_y - 1.0)
     cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)[:, :, None]
     stride = np.array([network.width / columns, network.height / rows], np.float32)
-    wh = tf.exp(tf.minimum(x[..., 2:4], 8.0)) * np.array(yolo.anchors, np.float32)
+    if yolo.new_coords:  # at most four anchors wide
+        wh = tf.square(2.0 * tf.sigmoid(x[..., 2:4])) * anchors
+    else:
+        wh = tf.exp(tf.minimum(x[..., 2:4], 8.0)) * anchors
     return tf.concat([(xy + cells.astype(np.float32)) * stride, wh], axis=-1)
 
 

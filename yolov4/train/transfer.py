@@ -34,6 +34,13 @@ def trainable(network: Network) -> Network:
         raise ModelError("only networks whose heads are [yolo] sections can be trained")
     if network.channels != 3:
         raise ModelError(f"channels={network.channels}: only networks for RGB can be trained")
+    for before, layer in zip(network.layers, network.layers[1:], strict=False):
+        scaled = isinstance(layer, Yolo) and layer.new_coords
+        if scaled and getattr(before, "activation", None) != "logistic":
+            raise ModelError(
+                "heads with new_coords=1 can be trained only where the convolution before the "
+                "[yolo] has activation=logistic"
+            )
     # Training stretches every picture, so the trained network wants stretched ones.
     return replace(network, letter_box=False)
 

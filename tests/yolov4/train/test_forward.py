@@ -1,5 +1,6 @@
 """The trainable network does what the served one does, and its gradients are right."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,16 @@ from tests.support.inputs.yolov4_models import write_model as write_random_model
 from yolov4.darknet.reader import read_cfg
 from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_weights
+from yolov4.errors import ModelError
 from yolov4.graph.activations import ACTIVATIONS
 from yolov4.graph.body import body
 from yolov4.network.architecture import yolov4
+from yolov4.network.heads import Yolo
+from yolov4.network.layers import Convolutional
+from yolov4.network.network import Network
 from yolov4.network.weights import count_floats
 from yolov4.train.forward import TRAINABLE_ACTIVATIONS, forward, initial, parts
+from yolov4.train.transfer import trainable
 
 
 def test_what_is_learnt_is_what_is_served(tmp_path: Path) -> None:
@@ -32,6 +38,32 @@ def test_what_is_learnt_is_what_is_served(tmp_path: Path) -> None:
     for learnt, expected in zip(heads, served, strict=True):
         # The running variance is the unbiased one, as Darknet's is.
         assert np.abs(learnt - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+def with_new_coords(network: Network, activation: str = "logistic") -> Network:
+    """The network with the heads of Scaled-YOLOv4's `.cfg` files."""
+    layers = list(network.layers)
+    for i, layer in enumerate(layers):
+        before = layers[i - 1]
+        if isinstance(layer, Yolo) and isinstance(before, Convolutional):
+            layers[i] = replace(layer, new_coords=True, scale_x_y=2.0)
+            layers[i - 1] = replace(before, activation=activation)
+    return replace(network, layers=tuple(layers))
+
+
+def test_with_new_coords_the_logistic_is_left_to_the_loss(tmp_path: Path) -> None:
+    cfg, weights, _ = write_random_model(tmp_path)
+    plain = read_cfg(cfg)
+    scaled = with_new_coords(plain)
+    vector = tf.constant(read_vector(weights, plain))
+    pictures = tf.constant(np.random.default_rng(0).random((2, 64, 96, 3), np.float32))
+    for one, other in zip(
+        forward(plain, vector, pictures)[0], forward(scaled, vector, pictures)[0], strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert trainable(scaled) == scaled
+    with pytest.raises(ModelError, match=r"only where the convolution before .* activation=logi"):
+        trainable(with_new_coords(plain, "linear"))
 
 
 def test_mish_and_its_gradient() -> None:

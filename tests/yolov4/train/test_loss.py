@@ -46,18 +46,39 @@ def test_the_best_anchor_answers_and_every_other_that_is_good_enough() -> None:
     ]
 
 
-def test_the_loss_decodes_as_detection_does() -> None:
+@pytest.mark.parametrize("new_coords", [False, True])
+def test_the_loss_decodes_as_detection_does(new_coords: bool) -> None:
+    yolo = replace(SMALL, new_coords=new_coords)
     head = np.random.default_rng(0).normal(0, 1, (2, 6, 4, 2 * 8)).astype(np.float32)
+    # With new_coords, the logistic is part of the network that is served, but not of the loss's.
+    served = tf.sigmoid(head) if new_coords else tf.constant(head)
     every = tf.range(6 * 4 * 2)
     boxes_xyxy = tf.stack(
-        [decode(NETWORK, SMALL, (6, 4), tf.reshape(one, [-1, 8]), every)[0] for one in head]
+        [
+            decode(NETWORK, yolo, (6, 4), tf.reshape(one, [-1, 8]), every)[0]
+            for one in tf.unstack(served)
+        ]
     )
-    found = _decode(NETWORK, SMALL, tf.reshape(head, [2, 6, 4, 2, 8]))
+    found = _decode(NETWORK, yolo, tf.reshape(head, [2, 6, 4, 2, 8]))
     found = tf.reshape(found, [2, -1, 4])
     corners = tf.concat(
         [found[..., :2] - found[..., 2:] / 2, found[..., :2] + found[..., 2:] / 2], -1
     )
     np.testing.assert_allclose(corners, boxes_xyxy * [64, 96, 64, 96], rtol=1e-4, atol=1e-3)
+
+
+def test_new_coords_have_a_gradient_where_the_logistic_is_saturated() -> None:
+    """An object that the head is sure is absent: its logistic is 2e-9."""
+    network = replace(NETWORK, layers=(replace(SMALL, new_coords=True), LARGE))
+    small = np.full((1, 12, 8, 2, 8), -20, np.float32)
+    heads = [tf.constant(small.reshape(1, 12, 8, 16)), tf.fill([1, 6, 4, 16], -20.0)]
+    with tf.GradientTape() as tape:
+        tape.watch(heads)
+        total = losses(network, heads, truth((20, 28, 10, 10, 1))).total
+    gradient = tf.reshape(tape.gradient(total, heads)[0], [12, 8, 2, 8])[3, 2, 0].numpy()
+    assert np.isfinite(gradient).all()
+    assert gradient[4] < -0.1
+    assert gradient[5 + 1] < -0.1
 
 
 def test_ciou() -> None:

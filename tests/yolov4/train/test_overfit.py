@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.inputs.yolov4_models import load
+from tests.yolov4.train.test_forward import with_new_coords
 from yolov4.darknet.weights import read_weights
 from yolov4.darknet.writer import write_model
 from yolov4.demo.scenes import NAMES, write_scenes
@@ -18,7 +19,8 @@ SIDE = 128
 
 
 @pytest.mark.slow
-def test_four_scenes_are_learnt_by_heart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("new_coords", [False, True])
+def test_four_scenes_are_learnt_by_heart(tmp_path: Path, new_coords: bool) -> None:
     """AP above 0.95 on them by pycocotools, through the SavedModel of the files written."""
     pytest.importorskip("pycocotools", reason="needs pycocotools")
     from yolov4.export.saved_model import export
@@ -31,6 +33,8 @@ def test_four_scenes_are_learnt_by_heart(tmp_path: Path) -> None:
     data = read_coco(annotations, tmp_path, SIDE, SIDE)
     anchors = find_anchors(data, 6, SIDE, SIDE)
     network = yolov4_tiny(SIDE, SIDE, len(NAMES), 0.25, anchors)
+    if new_coords:
+        network = with_new_coords(network)
     plan = Plan(steps=500, batch=4, warm_up=20, average=0.95, augment=False, rate=3e-3)
     vector = train(network, initial(network, 0), data, plan)
     _, weights, _ = write_model(tmp_path, "four", network, vector, NAMES, seen=0)
