@@ -15,7 +15,7 @@ from ..errors import ConnectionFailed, InvalidParameter, Unauthorized, Unavailab
 from ..results import Result
 from . import formats
 from .journal import Journal, Row, stamp
-from .options import Options, Stop
+from .options import Options, Stop, utf8
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 # These are not the picture's fault: the run stops, and can be resumed when the cause is mended.
@@ -56,7 +56,7 @@ def find(source: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                names.append((Path(folder) / name).relative_to(source).as_posix())
+                names.append(utf8((Path(folder) / name).relative_to(source).as_posix()))
     return iter(sorted(names))
 
 

@@ -70,7 +70,7 @@ class Journal:
         whole = text[: text.rfind("\n") + 1]
         if len(whole) < len(text):
             self._file.truncate(len(whole.encode()))
-        lines = whole.splitlines()
+        lines = whole.split("\n")[:-1]  # splitlines would split at U+2028, which a name may hold
         if not lines:
             self._write(self._parameters)
             return

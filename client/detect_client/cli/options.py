@@ -12,6 +12,13 @@ class Stop(Exception):
     """Ends the command with one sentence and status 1."""
 
 
+def utf8(name: str) -> str:
+    """A file's name that every format can hold. Raises Stop for one that is not UTF-8."""
+    if name != name.encode(errors="replace").decode():
+        raise Stop(f"{name!r}: the name is not UTF-8; rename the file")
+    return name
+
+
 class Options(argparse.Namespace):
     """What argparse fills in; see `main._parse` for each option's meaning."""
 

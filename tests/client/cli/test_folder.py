@@ -103,9 +103,13 @@ def test_errors_are_one_line(
     nothing = f"http://127.0.0.1:{free_port()}"
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.jsonl.journal").write_text("no journal\n")
+    latin = tmp_path / "latin"
+    latin.mkdir()
+    Path(os.fsdecode(bytes(latin) + b"/caf\xe9.jpg")).write_bytes(picture())
     cases = [
         ([str(folder), "--url", nothing, "--timeout", "0.2"], "cannot be reached"),
         ([str(tmp_path / "empty"), "--url", url], "has no pictures (.jpg, .jpeg, .png, .webp)"),
+        ([str(latin), "--url", url], "the name is not UTF-8; rename the file"),
         ([str(folder), "--out", "x.txt"], "add --format coco|csv|"),
         ([str(folder), "--url", url, "--out", str(tmp_path / "x.jsonl")], "not a journal"),
         ([str(folder), "--url", url, "--label", ""], "label"),
@@ -117,6 +121,19 @@ def test_errors_are_one_line(
         error = capsys.readouterr().err
         assert sentence in error
         assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "json"])
+def test_names_with_every_kind_of_line_break(
+    url: str, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "names", tmp_path / f"out.{ending}"
+    folder.mkdir()
+    for name in ("a\nb.jpg", "a\u2028b.jpg", "a\x85b.jpg", "'\"<b>.jpg"):
+        (folder / name).write_bytes(picture())
+    assert main([str(folder), "--url", url, "--out", str(out)]) == 0
+    assert main([str(folder), "--url", url, "--out", str(out)]) == 0
+    assert "4 of 4 are done already" in capsys.readouterr().err
 
 
 def test_two_runs_at_once(url: str, folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...client import Client
-from ..options import Options, add_query, add_service
+from ..options import Options, Stop, add_query, add_service
 from . import job as jobs
 from .export import export
 from .stores import open_store
@@ -22,6 +22,10 @@ INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX")
 def bulk(arguments: Sequence[str]) -> int:
     """Returns 0, also where pictures have errors: those are rows of the output."""
     options = _parse(arguments)
+    if f"{options.output.rstrip('/')}/".startswith(f"{options.source.rstrip('/')}/"):
+        raise Stop(
+            f"{options.output} lies in {options.source}: results would be taken for pictures"
+        )
     about = {
         "source": options.source,
         "score_threshold": options.score_threshold,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ..options import Stop
+from ..options import Stop, utf8
 
 
 class Item(NamedTuple):
@@ -58,10 +58,11 @@ class Folder:
             return
         if not self._root.is_dir():
             raise Stop(f"{self._root} is not a folder")
-        for folder, _, files in os.walk(self._root):
+        for folder, _, files in os.walk(self._root, onerror=_stop):
             for name in files:
                 path = Path(folder) / name
-                yield Item(path.relative_to(self._root).as_posix(), path.lstat().st_size, "")
+                key = utf8(path.relative_to(self._root).as_posix())
+                yield Item(key, path.lstat().st_size, "")
 
     def read(self, key: str) -> bytes:
         try:
@@ -144,6 +145,10 @@ class Bucket:
                 return False
             raise Stop(f"s3://{self._bucket}/{name} cannot be written: {error}") from error
         return True
+
+
+def _stop(error: OSError) -> None:
+    raise Stop(f"{error.filename}: {error.strerror}") from error
 
 
 def _code(error: Exception) -> str:

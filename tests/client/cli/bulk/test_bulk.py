@@ -1,6 +1,7 @@
 """`detect bulk`: one row for each object, whatever happens to the workers."""
 
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -14,8 +15,9 @@ from detect_client.cli.main import main
 from pyarrow.dataset import dataset, field
 
 from tests.client.cli.bulk.results import rows_in, rows_of, worker
+from tests.support.fakes.fake_backend import DOG, FakeBackend, answer
 from tests.support.inputs.pictures import picture
-from tests.support.processes.gateway_process import wait_for
+from tests.support.processes.gateway_process import GatewayProcess, wait_for
 from tests.support.project import free_port
 
 HOSTILE = ["a//b.jpg", "../up.jpg", "./here.jpg", "a b+c&d=%20#?.jpg", "\N{SNOWMAN}e\u0301.jpg"]
@@ -132,10 +134,15 @@ def test_errors_are_one_line(
     url: str, pictures: Path, tmp_path: Path, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
+    latin = tmp_path / "latin"
+    latin.mkdir()
+    Path(os.fsdecode(bytes(latin) + b"/caf\xe9.jpg")).write_bytes(picture())
     out = str(tmp_path / "out")
     nothing = ["--url", f"http://127.0.0.1:{free_port()}", "--timeout", "0.2"]
     cases = [
         (["bulk", str(tmp_path / "empty"), out, "--url", url], "has no objects"),
+        (["bulk", str(latin), out, "--url", url], "the name is not UTF-8"),
+        (["bulk", str(pictures), f"{pictures}/out", "--url", url], "would be taken for pictures"),
         (["bulk", "gs://x/y", out, "--url", url], "a bucket is given as s3://"),
         (["bulk", "s3://nowhere/x", out, "--url", url], "NoSuchBucket"),
         (["bulk", str(pictures), out, *nothing], "cannot be reached"),
@@ -283,3 +290,29 @@ def test_two_workers_killed_three_times(s3: Any, aws: Any, url: str) -> None:
     assert Counter(row["key"] for row in rows) == {f"{n:05}.jpg": 1 for n in range(count)}
     assert {int(row["key"][:5]) for row in rows if row["error"]} == bad
     assert all(row["width"] == 16 + int(row["key"][:5]) % 50 for row in rows if not row["error"])
+
+
+@pytest.mark.slow
+def test_the_service_is_kept_busy(tmp_path: Path) -> None:
+    """Four requests in flight of 0.2 s each are twenty pictures a second. Of three tries the best,
+    because whatever else runs here only takes from the worker."""
+    folder, answered, rates = tmp_path / "pictures", list[float](), list[float]()
+    folder.mkdir()
+    for number in range(120):
+        (folder / f"{number:03}.jpg").write_bytes(picture(640, 480))
+
+    def reply(_: bytes) -> Any:
+        answered.append(time.monotonic())
+        return answer([DOG])
+
+    with (
+        FakeBackend(reply, delay_s=0.2, class_names=("dog",)) as backend,
+        GatewayProcess(backend=backend.target) as gateway,
+    ):
+        while len(rates) < 3 and max(rates, default=0) < 0.95 * 20:
+            answered.clear()
+            out = str(tmp_path / f"out{len(rates)}")
+            command = ["bulk", str(folder), out, "--url", gateway.url, "--in-flight", "4"]
+            assert main([*command, "--shard-size", "10"]) == 0
+            rates.append((len(answered) - 1) / (answered[-1] - answered[0]))
+    assert max(rates) >= 0.95 * 20, rates
