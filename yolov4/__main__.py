@@ -11,7 +11,7 @@ from yolov4.download.command import add_download
 from yolov4.errors import DownloadError, ModelError
 from yolov4.export.command import add_export, add_prepare
 from yolov4.train.command import add_train
-from yolov4.verify.command import add_verify
+from yolov4.verify.command import add_cfgs, add_verify
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m yolov4", description="Export, verify and train YOLOv4 models."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (add_export, add_prepare, add_verify, add_train, add_download):
+    for add in (add_export, add_prepare, add_verify, add_cfgs, add_train, add_download):
         add(commands)
     options = parser.parse_args(arguments)
     # TensorFlow raises what goes wrong; what it logs besides is about GPUs that are not used here.

@@ -42,6 +42,24 @@ class Network:
         """How many classes every head tells apart."""
         return self.heads[0].classes
 
+    @property
+    def stride(self) -> int:
+        """Input pixels per pixel of the smallest layer: every multiple of it fits."""
+        strides: list[Fraction] = []
+        last = Fraction(1)
+        for index, layer in enumerate(self.layers):
+            match layer:
+                case Convolutional(stride=stride) | Pool(stride=stride):
+                    last *= max(stride)
+                case Reorg(stride=each):
+                    last *= each
+                case Upsample(stride=each):
+                    last /= each
+                case Route(sources=(source, *_)) | ScaleChannels(source=source) if source < index:
+                    last = strides[source]
+            strides.append(last)
+        return max(1, *map(int, strides))
+
     def resized(self, width: int, height: int) -> "Network":
         """The same layers at another input size, in pixels. ModelError if the size cannot be."""
         if width < 1 or height < 1:
@@ -50,32 +68,13 @@ class Network:
         try:
             shapes(network)
         except LayerError as error:
-            multiple = _stride(network)
-            if width % multiple or height % multiple:
+            if width % self.stride or height % self.stride:
                 raise ModelError(
                     f"the input size {width}x{height} does not fit this network: both sides must "
-                    f"be multiples of {multiple}"
+                    f"be multiples of {self.stride}"
                 ) from error
             raise
         return network
-
-
-def _stride(network: Network) -> int:
-    """Input pixels per pixel of the smallest layer: every multiple of it fits."""
-    strides: list[Fraction] = []
-    last = Fraction(1)
-    for index, layer in enumerate(network.layers):
-        match layer:
-            case Convolutional(stride=stride) | Pool(stride=stride):
-                last *= max(stride)
-            case Reorg(stride=each):
-                last *= each
-            case Upsample(stride=each):
-                last /= each
-            case Route(sources=(source, *_)) | ScaleChannels(source=source) if source < index:
-                last = strides[source]
-        strides.append(last)
-    return max(1, *map(int, strides))
 
 
 class Shape(NamedTuple):

@@ -1,6 +1,7 @@
-"""The command `verify`."""
+"""The commands `verify` and `cfgs`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from yolov4.errors import ModelError
@@ -20,6 +21,29 @@ def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verify.add_argument(
         "--annotations", type=Path, help="COCO annotations; also reports AP for both models"
     )
+
+
+def add_cfgs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    cfgs = commands.add_parser(
+        "cfgs", help="tabulate which .cfg files are accepted, and how far they agree with OpenCV"
+    )
+    cfgs.set_defaults(run=_cfgs)
+    cfgs.add_argument("folder", type=Path, help="folder of .cfg files, such as Darknet's cfg/")
+    cfgs.add_argument(
+        "--side",
+        type=int,
+        default=256,
+        help="input width in pixels at which to compare, in whole strides (default: %(default)s)",
+    )
+
+
+def _cfgs(options: argparse.Namespace) -> None:
+    from yolov4.verify.cfgs import survey
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    print(survey(options.folder, options.side, progress))
 
 
 def _verify(options: argparse.Namespace) -> None:
