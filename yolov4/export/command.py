@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from yolov4.download.command import fetch_official
@@ -31,6 +32,13 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
         default="auto",
         help="auto: bf16 on CPUs with AMX, otherwise f32; fp16 on accelerators "
         "(default: %(default)s)",
+    )
+    export.add_argument(
+        "--nms",
+        choices=("darknet", "plain"),
+        default="darknet",
+        help="darknet: suppress boxes as the .cfg says (nms_kind, beta_nms); plain: by IoU alone, "
+        "as OpenCV does (default: %(default)s)",
     )
     export.add_argument(
         "--warm-up",
@@ -105,10 +113,10 @@ def _prepare(options: argparse.Namespace) -> None:
         )
     if not weights and cfg != DEMO:
         weights = fetch_official(options.name, options.downloads)
-    defaults = {"precision": "auto", "warm_up": (), "batch_size": 1, "size": None}
-    _write_version(
-        argparse.Namespace(**{**vars(options), **defaults, "cfg": cfg, "weights": weights}),
-    )
+    options = argparse.Namespace(**{**vars(options), "cfg": cfg, "weights": weights})
+    options.precision, options.nms, options.size = "auto", "darknet", None
+    options.warm_up, options.batch_size = (), 1
+    _write_version(options)
 
 
 def _target(version: Path) -> str | None:
@@ -132,6 +140,9 @@ def _export(options: argparse.Namespace) -> None:
 
 def _write_version(options: argparse.Namespace) -> None:
     model = load_model(options.cfg, options.weights, options.names, options.size)
+    if options.nms == "plain":
+        model = replace(model, network=replace(model.network, nms_beta=None))
+    beta = model.network.nms_beta
     precision = choose_precision(options.target, options.precision)
     print(f"{_summary(model.network)}, {precision}", flush=True)
     weights = weights_path(options.cfg, options.weights)
@@ -139,6 +150,7 @@ def _write_version(options: argparse.Namespace) -> None:
         "cfg": Path(options.cfg).name,
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "nms": "IoU" if beta is None else f"DIoU, beta {beta:g}",
     }
     try:
         version = artefact(

@@ -19,10 +19,10 @@ BORDER = 0.5  # grey, as Darknet's
 def preprocess(network: Network, image: Tensor) -> tuple[Tensor, Tensor]:
     """RGB (or grey, if the network has one channel), resized bilinearly, 0..1.
 
-    image: string [N], encoded. Returns float32 [N, height, width, channels], resized with
-    half-pixel centres, and int32 [N, 2], height and width of each picture before that.
+    image: string [N], encoded. Returns float32 [N, height, width, channels], stretched with
+    half-pixel centres or letterboxed, and int32 [N, 2], height and width of each picture before.
     """
-    input_size = np.array([network.height, network.width])
+    input_size = [network.height, network.width]
 
     def one(encoded: Tensor) -> tuple[Tensor, Tensor]:
         # The op also reads PNG. INTEGER_ACCURATE is libjpeg's default and so what OpenCV and Pillow
@@ -31,14 +31,9 @@ def preprocess(network: Network, image: Tensor) -> tuple[Tensor, Tensor]:
             encoded, channels=network.channels, dct_method="INTEGER_ACCURATE"
         )
         size = tf.shape(picture)[:2]
-        inner = letterboxed(network, size) if network.letter_box else input_size
-        resized = tf.image.resize(picture, inner, method="bilinear", antialias=False)
         if network.letter_box:
-            before = (input_size - inner) // 2
-            borders = tf.stack([before, input_size - inner - before], axis=1)
-            resized = tf.pad(
-                resized, tf.pad(borders, [[0, 1], [0, 0]]), constant_values=255.0 * BORDER
-            )
+            return _with_borders(network, picture, size), size
+        resized = tf.image.resize(picture, input_size, method="bilinear", antialias=False)
         return resized, size
 
     pixels, sizes = tf.map_fn(
@@ -51,6 +46,22 @@ def preprocess(network: Network, image: Tensor) -> tuple[Tensor, Tensor]:
         parallel_iterations=32,
     )
     return pixels / 255.0, sizes
+
+
+def _with_borders(network: Network, picture: Tensor, size: Tensor) -> Tensor:
+    """Source: letterbox_image and resize_image in Darknet's src/image.c.
+
+    Its resizing aligns the centres of the corner pixels. With half-pixel centres the boxes of
+    YOLOv4-tiny have a mean IoU of 0.98 with Darknet's.
+    """
+    inner = letterboxed(network, size)
+    resized = tf.raw_ops.ResizeBilinear(
+        images=picture[tf.newaxis], size=inner, align_corners=True, half_pixel_centers=False
+    )[0]
+    outside = np.array([network.height, network.width]) - inner
+    before = outside // 2
+    borders = tf.pad(tf.stack([before, outside - before], axis=1), [[0, 1], [0, 0]])
+    return tf.pad(resized, borders, constant_values=255.0 * BORDER)
 
 
 def letterboxed(network: Network, size: Tensor) -> Tensor:
