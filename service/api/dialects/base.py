@@ -1,18 +1,15 @@
 """What the dialects share: routes with errors in their own form, and the way to the detector."""
 
-import asyncio
-import base64
-import binascii
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...core.errors import BadParameter, DetectError, MalformedBody
+from ...core.errors import BadParameter, DetectError
 from ...detection.detector import Detector
 from ...detection.models import Query, Result
 from .. import openapi, problems
@@ -26,7 +23,6 @@ ErrorBody = Callable[[Request, int, str], dict[str, Any]]
 
 BASE64 = {"type": "string", "format": "byte"}
 PATH_SCHEMAS = {"version": {"type": "string", "pattern": "^[0-9]{1,19}$"}}
-INLINE_CHARACTERS = 64 * 1024  # shorter base64 is decoded on the event loop
 ERRORS = (400, 401, 404, 408, 413, 415, 422, 503, 504)
 MAX_JSON_OVERHEAD = 64 * 1024  # bytes of JSON around pictures in base64
 
@@ -115,48 +111,6 @@ def json_response(
 def json_limit(picture_bytes: int) -> int:
     """Most bytes of a JSON body with pictures of `picture_bytes` in base64."""
     return picture_bytes * 4 // 3 + MAX_JSON_OVERHEAD
-
-
-async def parse_json(body: bytes) -> dict[str, Any]:
-    """The body as a JSON object. Raises MalformedBody, with the place of the mistake."""
-    try:
-        if len(body) < INLINE_CHARACTERS:
-            content = from_json(body, allow_inf_nan=False)
-        else:
-            content = await asyncio.to_thread(from_json, body, allow_inf_nan=False)
-    except ValueError as error:
-        raise MalformedBody(f"The body is not JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise MalformedBody("The body is JSON, but not an object.")
-    return content
-
-
-async def decode_base64(text: Any, where: str) -> bytes:
-    """A picture's bytes. Data URLs are accepted; other URLs are not fetched.
-
-    Raises MalformedBody, which names `where` the text stood.
-    """
-    if not isinstance(text, str):
-        raise MalformedBody(f"{where} must be a picture in base64.")
-    if text[:8].lower().startswith(("http://", "https://", "file://", "ftp://")):
-        raise MalformedBody(f"{where} is a URL; send the picture itself, in base64.")
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        if len(text) < INLINE_CHARACTERS:
-            return _decode(text)
-        return await asyncio.to_thread(_decode, text)
-    except ValueError as error:  # binascii.Error is one
-        raise MalformedBody(f"{where} is not base64 ({error}).") from error
-
-
-def _decode(text: str) -> bytes:
-    # Encoders that wrap lines, and those that use the URL alphabet, are both in use.
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
-        plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def parameters(content: dict[str, Any]) -> Query:

@@ -18,7 +18,8 @@ from ...detection.models import Detection, Query, Result
 from .. import problems, schemas
 from ..requests import labels, uploads
 from ..routing import DirectRoute
-from .base import Dialect, decode_base64, json_limit, json_response, number, parse_json
+from .base import Dialect, json_limit, json_response, number
+from .json_body import decode_base64, parse_json
 from .labels import coco_label
 
 SMALLEST_CONFIDENCE = 0.001  # the model's own floor

@@ -130,6 +130,7 @@ class InferenceProtocol(Dialect):
         limit = max(json_limit(self.settings.max_upload_bytes), MAX_HEADER)
         body = await uploads.read_body(request, limit, request.state.reservation)
         content, picture = await read_request(body, request.headers.get(HEADER))
+        del body
         query = parameters(content)
         names = wanted_outputs(content)
         result = await self.detect_picture(request, detector, picture, query, started)

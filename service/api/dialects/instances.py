@@ -27,12 +27,11 @@ from .base import (
     Dialect,
     DialectRoute,
     InfoRoute,
-    decode_base64,
     json_limit,
     json_response,
     parameters,
-    parse_json,
 )
+from .json_body import decode_base64, parse_json
 
 ROWS = {
     "type": "array",
@@ -116,6 +115,19 @@ class Instances(Dialect):
 
     async def _rows(self, request: Request, detector: Detector) -> Response:
         started = perf_counter()
+        by_row, query, pictures = await self._read_rows(request)
+        request.state.timings.since(started, "upload")
+        results = await self.gateway.detect_all(request, detector, pictures, query, started)
+        failures = [result for result in results if not isinstance(result, Result)]
+        if failures and len(failures) == len(results):
+            # The route counts the one that is raised.
+            self.gateway.count_rejected(request, failures[1:])
+            raise failures[0]
+        answers = [self._answer(request, result) for result in results]
+        return json_response({"predictions" if by_row else "outputs": answers})
+
+    async def _read_rows(self, request: Request) -> tuple[bool, Query, list[bytes]]:
+        """Whether it is by row, the parameters, and the pictures. Body and text end with it."""
         limit = json_limit(self.settings.max_batch_bytes)
         body = await uploads.read_body(request, limit, request.state.reservation)
         content = await parse_json(body)
@@ -126,16 +138,7 @@ class Instances(Dialect):
             raise TooLarge(f"There are {len(values)} instances; at most {most} in one request.")
         where = "instances" if by_row else "inputs"
         pictures = [await decode_base64(v, f"{where}[{i}]") for i, v in enumerate(values)]
-        request.state.timings.since(started, "upload")
-        results = await self.gateway.detect_all(request, detector, pictures, query, started)
-        failures = [result for result in results if not isinstance(result, Result)]
-        if failures and len(failures) == len(results):
-            self.gateway.count_rejected(
-                request, failures[1:]
-            )  # the route counts the one that is raised
-            raise failures[0]
-        answers = [self._answer(request, result) for result in results]
-        return json_response({"predictions" if by_row else "outputs": answers})
+        return by_row, query, pictures
 
     def _answer(self, request: Request, result: Result | BaseException) -> dict[str, Any]:
         """One row. What the whole service cannot do fails the request instead."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from ...core.errors import BadParameter, MalformedBody
 from ...detection.models import Result
-from .base import BASE64, decode_base64, parse_json
+from .base import BASE64
+from .json_body import decode_base64, parse_json
 
 HEADER = "Inference-Header-Content-Length"
 MAX_HEADER = 64 * 1024  # bytes of JSON before binary data
@@ -35,11 +36,10 @@ async def read_request(body: bytes, header_length: str | None) -> tuple[dict[str
     """The JSON part, and the picture from wherever the request has it."""
     if header_length is None:
         content = await parse_json(body)
-        tensor = _input(content)
-        data = tensor.get("data")
+        data = _input(content).pop("data", None)  # one reference, so that its text is not kept
         if not isinstance(data, list) or len(data) != 1:
             raise MalformedBody("data of input 'image' must be a list of one picture in base64.")
-        return content, await decode_base64(data[0], "data of input 'image'")
+        return content, await decode_base64(data.pop(), "data of input 'image'")
     if not header_length.isascii() or not header_length.isdigit() or int(header_length) > len(body):
         raise MalformedBody(f"{HEADER} must be the length of the JSON part.")
     length = int(header_length)

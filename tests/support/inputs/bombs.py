@@ -40,3 +40,15 @@ def bombs(size: int = SIZE) -> dict[str, bytes]:
         "compressed text": png_of(64 * text),
         "WebP chunks": webp[:4] + riff + webp[8:] + pairs,
     }
+
+
+def json_bombs(size: int = SIZE) -> dict[str, bytes]:
+    """Bodies for the routes that take JSON: millions of values, or base64 that is slow to read."""
+    picture_of = b'{"instances":[{"b64":"%b"}]}'
+    return {
+        "objects": b'{"instances":[%b{}]}' % (size // 3 * b"{},"),
+        "numbers": b'{"instances":[%b1]}' % (size // 2 * b"1,"),
+        "keys": b"{%b}" % b",".join(b'"%07x":1' % i for i in range(size // 12)),
+        "escapes": picture_of % (size // 6 * b"\\u0041"),
+        "spaced base64": picture_of % (size // 3 * b"AA "),
+    }

@@ -15,16 +15,22 @@ from typing import Any
 
 import httpx
 
+from tests.support.processes import ticker
 from tests.support.project import ROOT
 
 LABEL = re.compile(r'\w+="(?:[^"\\]|\\.)*"')
 
 
 class GatewayProcess:
-    """`with GatewayProcess(backend=...) as gateway: gateway.http.post(...)`"""
+    """`with GatewayProcess(backend=...) as gateway: gateway.http.post(...)`
+
+    `ticks`: a file for the stalls of its event loop, see ticker.py.
+    """
 
     def __init__(self, **settings: object) -> None:
+        ticks = settings.pop("ticks", None)
         self._settings = {"port": 0, **settings}
+        self._arguments = ["service"] if ticks is None else [ticker.MODULE, str(ticks), "gateway"]
 
     def __enter__(self) -> "GatewayProcess":
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DETECT_")}
@@ -32,7 +38,7 @@ class GatewayProcess:
         self._log = tempfile.TemporaryFile()
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=self._log
+            [sys.executable, "-m", *self._arguments], cwd=ROOT, env=environment, stderr=self._log
         )
         self.url = f"http://127.0.0.1:{self._port()}"
         self.up_after_s = time.perf_counter() - self.started
