@@ -77,20 +77,23 @@ def server(tmp_path_factory: pytest.TempPathFactory, rest_port: int) -> Iterator
 
 
 @pytest.fixture(scope="package")
+def own(server: Server, small_repository: Path, rest_port: int) -> Served:
+    """`server`, with the model `small` added."""
+    server.add("small", small_repository / "small")
+    return Served(server, "small", f"http://127.0.0.1:{rest_port}" if case.PROGRAM else None)
+
+
+@pytest.fixture(scope="package")
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """The running server, or `server` with the model `small` added."""
-    if case.RUNNING:
-        target, _, port = case.RUNNING.partition(",")
-        rest = f"http://{target.rpartition(':')[0]}:{port}" if port else None
-        client = Client(target)
-        yield Served(client, os.environ.get("TF_SERVING_MODEL", "yolov4-tiny"), rest)
-        client.channel.close()
+    """The running server where there is one, otherwise `own`."""
+    if not case.RUNNING:
+        yield request.getfixturevalue("own")
         return
-    server: Server = request.getfixturevalue("server")
-    small: Path = request.getfixturevalue("small_repository")
-    port = request.getfixturevalue("rest_port")
-    server.add("small", small / "small")
-    yield Served(server, "small", f"http://127.0.0.1:{port}" if case.PROGRAM else None)
+    target, _, port = case.RUNNING.partition(",")
+    rest = f"http://{target.rpartition(':')[0]}:{port}" if port else None
+    client = Client(target)
+    yield Served(client, os.environ.get("TF_SERVING_MODEL", "yolov4-tiny"), rest)
+    client.channel.close()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest takes out what `-m` and `-k` deselect

@@ -83,8 +83,8 @@ def test_statuses_of_the_gateway(served: Served) -> None:
     "The same pictures directly, compared with the SavedModel called in this process",
     "the same detections as the embedded server's",
 )
-def test_outputs_equal_the_saved_models(server: Server, served: Served) -> None:
-    model = Path(server.models[served.model]["base_path"]) / str(served.version)
+def test_outputs_equal_the_saved_models(own: Served, small_repository: Path) -> None:
+    model = small_repository / own.model / str(own.version)
     loaded = tf.saved_model.load(os.fspath(model)).signatures["serving_default"]
     compared = 0
     for name, data in corpus().items():
@@ -92,7 +92,7 @@ def test_outputs_equal_the_saved_models(server: Server, served: Served) -> None:
             expected = loaded(image=tf.constant([data]))
         except tf.errors.InvalidArgumentError:
             continue
-        response = served.client.predict(request(served.model, image=pictures(data)))
+        response = own.client.predict(request(own.model, image=pictures(data)))
         compared += 1
         for output, value in expected.items():
             found = tf.make_ndarray(response.outputs[output])

@@ -99,6 +99,19 @@ def test_weights_are_mounted_for_reading_and_written_by_the_compiler_alone(
                 assert "source" not in volume, volume  # anonymous: nothing of the host
 
 
+def test_conformance_runs_only_when_asked_for() -> None:
+    for target in TARGETS:
+        assert "conformance" not in compose.config(target)["services"]
+        services = compose.config(target, COMPOSE_PROFILES="conformance", MODEL="voc")["services"]
+        suite, server = services["conformance"], services["model-server"]
+        assert set(suite["networks"]) == set(server["networks"])
+        assert suite["environment"]["TF_SERVING_TARGET"] == "model-server:8500,8501"
+        assert suite["environment"]["TF_SERVING_MODEL"] == "voc"
+        assert suite["environment"]["TF_MODEL_SERVER"] == "/usr/bin/tensorflow_model_server"
+        assert suite["build"]["target"] == "conformance"
+        assert suite["read_only"] is True
+
+
 def test_images_have_a_version() -> None:
     """Of what is pulled: in compose, and the default of every base of a Dockerfile."""
     for target in TARGETS:

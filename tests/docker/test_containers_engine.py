@@ -29,7 +29,7 @@ STAND_IN = "yolov4-test/serving:stand-in"
 KILL = """
 import os, signal
 for pid in filter(str.isdigit, os.listdir("/proc")):
-    if b"\\0service.model_server\\0" in open(f"/proc/{pid}/cmdline", "rb").read():
+    if b"\\0/usr/bin/tensorflow_model_server\\0" in open(f"/proc/{pid}/cmdline", "rb").read():
         os.kill(int(pid), signal.SIGKILL)
 """
 
@@ -118,6 +118,14 @@ def test_only_the_gateway_is_reached_from_outside(stack: Stack) -> None:
     assert stack.compose("port", "gateway", "8000").strip().startswith("127.0.0.1:")
     listed = stack.compose("ps", "--format", "{{.Service}} {{.Ports}}", "model-server")
     assert "->" not in listed
+
+
+def test_conformance_runs_in_compose(stack: Stack) -> None:
+    """Against the running stand-in, and against its program in the suite's own container."""
+    only = "refusals or monitoring or reload"
+    said = stack.compose("run", "--rm", "--build", "conformance", "-k", only)
+    assert "conformance of model-server:8500,8501 and /usr/bin/tensorflow_model_server" in said
+    assert " 0 different, 0 skipped" in said
 
 
 def test_a_killed_model_server_is_a_503_and_is_restarted(stack: Stack) -> None:
