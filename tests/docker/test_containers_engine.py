@@ -73,6 +73,7 @@ def stack(small_repository: Path) -> Iterator[Stack]:
         "TARGET": "cpu",
         "MODEL": "small",
         "MODELS": str(small_repository),
+        "COMPILE_USER": f"{os.getuid()}:{os.getgid()}",
         "GATEWAY_PORT": str(port),
         "PYTHON_IMAGE": python,
         "TF_SERVING_IMAGE": STAND_IN,
