@@ -29,7 +29,7 @@ STAND_IN = "yolov4-test/serving:stand-in"
 KILL = """
 import os, signal
 for pid in filter(str.isdigit, os.listdir("/proc")):
-    if b"\\0/usr/bin/tensorflow_model_server\\0" in open(f"/proc/{pid}/cmdline", "rb").read():
+    if b"\\0service.model_server\\0" in open(f"/proc/{pid}/cmdline", "rb").read():
         os.kill(int(pid), signal.SIGKILL)
 """
 
