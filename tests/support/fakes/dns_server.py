@@ -12,14 +12,15 @@ A, IN = 1, 1
 class DnsServer:
     """Answers every name with `addresses` (IPv4), with a TTL of 0."""
 
-    def __init__(self, *addresses: str) -> None:
+    def __init__(self, *addresses: str, at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self._at = at
         self.addresses = list(addresses)
         self.queries = 0
 
     def __enter__(self) -> "DnsServer":
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.authority = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._socket.bind(self._at)
+        self.authority = "{}:{}".format(*self._socket.getsockname())
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         return self

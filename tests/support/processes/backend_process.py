@@ -6,15 +6,17 @@ import sys
 import time
 from types import TracebackType
 
-from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.fakes.fake_backend import CAT, DOG, FakeBackend, answer
 from tests.support.project import ROOT
 
 
 class BackendProcess:
     """Listens while the `with` lasts, on the same port after every `start`."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, delay_s: float = 0.02) -> None:
-        self.host, self.port, self.delay_s = host, port, delay_s
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, delay_s: float = 0.02, version: int = 3
+    ) -> None:
+        self.host, self.port, self.delay_s, self.version = host, port, delay_s, version
 
     def __enter__(self) -> "BackendProcess":
         self.start()
@@ -29,7 +31,7 @@ class BackendProcess:
         self.kill()
 
     def start(self) -> None:
-        arguments = [self.host, str(self.port), str(self.delay_s)]
+        arguments = [self.host, str(self.port), str(self.delay_s), str(self.version)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.processes.backend_process", *arguments],
             cwd=ROOT,
@@ -53,8 +55,14 @@ class BackendProcess:
 
 
 if __name__ == "__main__":
-    host, port, delay_s = sys.argv[1:]
-    with FakeBackend(host=host, port=int(port), delay_s=float(delay_s)) as backend:
+    host, port, delay_s, version = sys.argv[1:]
+    with FakeBackend(
+        reply=lambda _: answer([DOG, CAT], int(version)),
+        host=host,
+        port=int(port),
+        delay_s=float(delay_s),
+        version=int(version),
+    ) as backend:
         sys.stdout.write(f"{backend.port}\n")
         sys.stdout.flush()
         while True:

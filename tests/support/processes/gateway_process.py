@@ -27,6 +27,8 @@ class GatewayProcess:
     `ticks`: a file for the stalls of its event loop, see ticker.py.
     """
 
+    launcher: tuple[str, ...] = ()  # a command that executes the rest of its arguments
+
     def __init__(self, **settings: object) -> None:
         ticks = settings.pop("ticks", None)
         self._settings = {"port": 0, **settings}
@@ -38,7 +40,10 @@ class GatewayProcess:
         self._log = tempfile.TemporaryFile()
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *self._arguments], cwd=ROOT, env=environment, stderr=self._log
+            [*self.launcher, sys.executable, "-m", *self._arguments],
+            cwd=ROOT,
+            env=environment,
+            stderr=self._log,
         )
         self.url = f"http://127.0.0.1:{self._port()}"
         self.up_after_s = time.perf_counter() - self.started
