@@ -38,7 +38,7 @@ class Autoscaler:
 
     def __init__(self, target: str) -> None:
         scaled = pick(render(target, *SWITCHES["scaled model servers"]), "ScaledObject")["spec"]
-        self.least, self.most = scaled["minReplicaCount"], scaled["maxReplicaCount"]
+        self.least, self.most = int(scaled["minReplicaCount"]), int(scaled["maxReplicaCount"])
         self.threshold = float(scaled["triggers"][0]["metadata"]["threshold"])
         self.ignores_nulls = scaled["triggers"][0]["metadata"]["ignoreNullValues"] == "true"
         self.fallback = scaled["fallback"]
