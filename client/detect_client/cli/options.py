@@ -41,6 +41,7 @@ class Options(argparse.Namespace):
     output: str
     job: str
     shard_size: int
+    max_bytes: int
     shard: tuple[int, int]
     workers: int | None
     rate: float | None

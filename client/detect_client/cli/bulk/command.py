@@ -13,7 +13,7 @@ from ...client import Client
 from ..options import Options, Stop, add_query, add_service
 from . import job as jobs
 from .export import export
-from .stores import open_store
+from .stores import normalized, open_store
 from .worker import Report, Worker
 
 INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX")
@@ -22,7 +22,8 @@ INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX")
 def bulk(arguments: Sequence[str]) -> int:
     """Returns 0, also where pictures have errors: those are rows of the output."""
     options = _parse(arguments)
-    if f"{options.output.rstrip('/')}/".startswith(f"{options.source.rstrip('/')}/"):
+    options.source, options.output = normalized(options.source), normalized(options.output)
+    if f"{options.output}/".startswith(f"{options.source}/"):
         raise Stop(
             f"{options.output} lies in {options.source}: results would be taken for pictures"
         )
@@ -34,7 +35,7 @@ def bulk(arguments: Sequence[str]) -> int:
     }
     with Client(options.url, key=options.key, timeout_s=options.timeout_s) as client:
         model = client.model()
-    options.job = f"{options.output.rstrip('/')}/{jobs.folder_name(model, about)}"
+    options.job = f"{options.output}/{jobs.folder_name(model, about)}"
     source, folder = open_store(options.source), open_store(options.job)
     job = jobs.start(source, folder, model, about, options.shard_size)
     if job.shard_size != options.shard_size:
@@ -53,6 +54,7 @@ def bulk(arguments: Sequence[str]) -> int:
     _say(f"{report.pictures} pictures in {report.shards} shards, {report.errors} with an error")
     for line in report.examples:
         _say(f"  {line}")
+    _say(f"{len(job.done(folder))} of {job.shards} shards are written")
     return 0
 
 
@@ -95,6 +97,13 @@ def _parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="pictures in one Parquet file; what a killed worker loses at most"
         " (default: %(default)s)",
+    )
+    add(
+        "--max-bytes",
+        type=int,
+        default=50_000_000,
+        metavar="N",
+        help="larger objects are not read: their row has an error (default: %(default)s)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

@@ -100,8 +100,11 @@ class Worker:
             return shard, rows.failed(item, self._job.model, self._job.version, error)
 
     async def _detect(self, item: Item) -> rows.Row:
+        if item.size > self._options.max_bytes:
+            self._readable += 1
+            raise Unreadable(f"{item.size} bytes; --max-bytes is {self._options.max_bytes}")
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._threads, self._source.read, item.key)
+        data = await loop.run_in_executor(self._threads, self._source.read, item.key, item.etag)
         self._readable += 1
         async with self._slots:
             await self._pace.wait()

@@ -2,25 +2,20 @@
 
 import json
 import os
-import signal
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from detect_client.cli.bulk.stores import Bucket
 from detect_client.cli.main import main
 from pyarrow.dataset import dataset, field
 
-from tests.client.cli.bulk.results import rows_in, rows_of, worker
+from tests.client.cli.bulk.results import rows_of
 from tests.support.fakes.fake_backend import DOG, FakeBackend, answer
 from tests.support.inputs.pictures import picture
-from tests.support.processes.gateway_process import GatewayProcess, wait_for
+from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import free_port
-
-HOSTILE = ["a//b.jpg", "../up.jpg", "./here.jpg", "a b+c&d=%20#?.jpg", "\N{SNOWMAN}e\u0301.jpg"]
 
 
 @pytest.fixture
@@ -157,76 +152,6 @@ def test_errors_are_one_line(
         assert "Traceback" not in error
 
 
-def test_every_key_of_a_bucket_is_a_row(s3: Any, url: str) -> None:
-    for number, key in enumerate(HOSTILE):
-        s3.put_object(Bucket="pics", Key=f"hostile/{key}", Body=picture(20 + number, 20))
-    s3.put_object(Bucket="pics", Key="hostile/folder/", Body=b"")
-    s3.put_object(Bucket="pics", Key="hostile-not/x.jpg", Body=b"")
-    assert main(["bulk", "s3://pics/hostile", "s3://out/hostile", "--url", url]) == 0
-    rows = rows_in(s3, "hostile")
-    assert {row["key"]: row["width"] for row in rows} == {
-        key: 20 + number for number, key in enumerate(HOSTILE)
-    }
-    assert all(row["etag"] and row["size"] for row in rows)
-
-
-def deny(s3: Any, keys: str) -> None:
-    """Reading these objects is forbidden, as by a bucket policy of AWS."""
-    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject"}
-    statement["Resource"] = f"arn:aws:s3:::pics/{keys}"
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    s3.put_bucket_policy(Bucket="pics", Policy=json.dumps(policy))
-
-
-def test_missing_and_forbidden_objects(
-    s3: Any, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in "abc":
-        s3.put_object(Bucket="pics", Key=f"lost/{name}.jpg", Body=picture())
-    read = Bucket.read
-
-    def read_later(self: Bucket, key: str) -> bytes:
-        if key == "b.jpg":  # deleted after it was listed
-            s3.delete_object(Bucket="pics", Key="lost/b.jpg")
-        return read(self, key)
-
-    monkeypatch.setattr(Bucket, "read", read_later)
-    deny(s3, "lost/c.jpg")
-    try:
-        assert main(["bulk", "s3://pics/lost", "s3://out/lost", "--url", url]) == 0
-    finally:
-        s3.delete_bucket_policy(Bucket="pics")
-    a, b, c = rows_in(s3, "lost")
-    assert a["error"] is None
-    assert "NoSuchKey" in b["error"]
-    assert "Forbidden" in c["error"]
-    assert "b.jpg: An error occurred (NoSuchKey)" in capsys.readouterr().err
-
-
-def test_wrong_permissions_are_not_written_as_results(
-    s3: Any, url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in "abc":
-        s3.put_object(Bucket="pics", Key=f"denied/{name}.jpg", Body=picture())
-    command = ["bulk", "s3://pics/denied", "s3://out/denied", "--url", url]
-    deny(s3, "*")
-    try:
-        assert main(command) == 1
-    finally:
-        s3.delete_bucket_policy(Bucket="pics")
-    assert "None of 3 objects can be read" in capsys.readouterr().err
-    assert s3.list_objects_v2(Bucket="out", Prefix="denied/")["KeyCount"] == 1  # the manifest
-    assert main(command) == 0
-    assert [row["error"] for row in rows_in(s3, "denied")] == [None, None, None]
-
-
-def test_a_shard_is_written_once(s3: Any) -> None:
-    bucket = Bucket("out", "once")
-    assert bucket.put_new("part", b"first")
-    assert not bucket.put_new("part", b"second")
-    assert bucket.read("part") == b"first"
-
-
 def test_a_new_version_stops_the_job(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,34 +187,6 @@ def test_export(
     (job / "part-000001.parquet").unlink()
     assert main(["bulk-export", str(job), "--out", str(tmp_path / "coco.json")]) == 1
     assert "shard 1 is missing: the job is not finished" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_two_workers_killed_three_times(s3: Any, aws: Any, url: str) -> None:
-    count, bad = 1200, set(range(0, 1200, 100))
-    for number in range(count):
-        body = b"rubbish" if number in bad else picture(16 + number % 50, 16)
-        s3.put_object(Bucket="pics", Key=f"many/{number:05}.jpg", Body=body)
-
-    def done() -> int:
-        answer = s3.list_objects_v2(Bucket="out", Prefix="many/")
-        return sum("/part-" in entry["Key"] for entry in answer.get("Contents", ()))
-
-    arguments = ["s3://pics/many", "s3://out/many", "--url", url, "--shard-size", "50"]
-    workers = [worker(aws[1], *arguments, "--shard", f"{index}/2") for index in (0, 1)]
-    for kill in range(3):
-        wait_for(lambda kill=kill: done() > 2 + 4 * kill, 60)  # type: ignore[misc]
-        victim = workers[kill % 2]
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate()
-        workers[kill % 2] = worker(aws[1], *arguments, "--shard", f"{kill % 2}/2")
-    for process in workers:
-        _, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error
-    rows = rows_in(s3, "many")
-    assert Counter(row["key"] for row in rows) == {f"{n:05}.jpg": 1 for n in range(count)}
-    assert {int(row["key"][:5]) for row in rows if row["error"]} == bad
-    assert all(row["width"] == 16 + int(row["key"][:5]) % 50 for row in rows if not row["error"])
 
 
 @pytest.mark.slow
