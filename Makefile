@@ -4,6 +4,7 @@
 first = $(shell for p in $(1); do $$p --version >/dev/null 2>&1 && echo $$p && break; done)
 PYTHON ?= $(call first,python3.11 python3)
 PYTHON310 ?= $(call first,python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3.10)
+PYTHON37 ?= $(call first,python3.7 $(HOME)/.pyenv/versions/3.7.*/bin/python3.7)
 BIN := .venv/bin
 
 DEFAULT_MODEL := yolov4-tiny
@@ -13,7 +14,7 @@ SIZE ?=
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test test-slow test-clients test-tfserving charts-tools check docs format venv310 lock bench-gateway bench-overload bench-served up down clean
+.PHONY: help run model test test-slow test-clients test-tfserving charts-tools check docs format venv310 venv37 lock bench-gateway bench-overload bench-served up down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -72,6 +73,8 @@ format: .venv/dev ## automatic fixes by ruff
 
 venv310: .venv310/dev ## TensorFlow 2.10 on Python 3.10, what Inf1 needs
 
+venv37: .venv37/dev ## TensorFlow 1.15 on Python 3.7, Inf1's second way
+
 bench-gateway: .venv/dev ## the gateway's own cost, compared with LitServe and BentoML
 	$(BIN)/python -m loadtest.bench gateway $(ARGS)
 
@@ -88,6 +91,8 @@ lock: .venv/dev ## the newest versions that requirements/*.in allow
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/charts.in -o requirements/charts.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \
 		--python-platform x86_64-unknown-linux-gnu requirements/tf210.in -o requirements/tf210.txt
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.7 \
+		--python-platform x86_64-unknown-linux-gnu requirements/tf115.in -o requirements/tf115.txt
 
 # Without Python: Docker alone. COMPILE_USER owns what is written into model_repository.
 TARGET ?= cpu
@@ -101,7 +106,7 @@ down: ## stop the containers; keep models and Prometheus' data
 	@$(COMPOSE) down
 
 clean: ## remove environments, caches and the site; keep models
-	rm -rf .charts-tools .venv .venv310 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .charts-tools .venv .venv310 .venv37 .venv-clients .bench site .mypy_cache .pytest_cache .ruff_cache
 
 # A file inside an environment stands for what was installed into it. --no-compile: Python compiles
 # what it imports, and most of TensorFlow's files never are.
@@ -129,4 +134,10 @@ clean: ## remove environments, caches and the site; keep models
 	@test -n "$(PYTHON310)" || { echo "Python 3.10 is needed: make PYTHON310=/path/to/python3.10 ..."; exit 1; }
 	@test -x .venv310/bin/python || $(PYTHON310) -m venv .venv310
 	@.venv310/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tf210.txt
+	@touch $@
+
+.venv37/dev: requirements/tf115.txt
+	@test -n "$(PYTHON37)" || { echo "Python 3.7 is needed: make PYTHON37=/path/to/python3.7 ..."; exit 1; }
+	@test -x .venv37/bin/python || $(PYTHON37) -m venv .venv37
+	@.venv37/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tf115.txt
 	@touch $@

@@ -20,5 +20,8 @@ else
 fi
 # The server refuses what exceeds its gRPC threads, status calls included, instead of queueing it, and
 # its default is 4 per CPU. At least gateways x (DETECT_MAX_IN_FLIGHT + 1) + 1; abandoned calls hold one.
-exec "$server" --port=8500 --rest_api_port=8501 --grpc_max_threads=256 \
+# TensorFlow Serving 1.15 has neither the limit nor the flag (both are from 2.5).
+threads=(--grpc_max_threads=256)
+[ "${NEURON_TENSORFLOW:-}" != 1.15 ] || threads=()
+exec "$server" --port=8500 --rest_api_port=8501 "${threads[@]}" \
   --monitoring_config_file=/etc/tfserving/monitoring.txt "${models[@]}" "$@"

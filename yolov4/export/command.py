@@ -11,7 +11,7 @@ from yolov4.download.command import fetch_official
 from yolov4.download.official import WEIGHTS
 from yolov4.errors import ModelError
 from yolov4.export.repository import versions
-from yolov4.export.targets import TARGETS, artefact, choose_precision
+from yolov4.export.targets import COMPOSE, NEURON, TARGETS, artefact, choose_precision
 from yolov4.graph.precision import PRECISIONS
 from yolov4.load import CFG_NAMES, DEMO, add_model_arguments, load_model, weights_path
 from yolov4.network.network import Network
@@ -134,7 +134,8 @@ def _export(options: argparse.Namespace) -> None:
     _write_version(options)
     serve = f"make run MODEL={options.name}"
     if options.target != "cpu":
-        serve = f"TARGET={options.target} MODEL={options.name} docker compose up -d --wait"
+        variables = COMPOSE.get(options.target, f"TARGET={options.target}")
+        serve = f"{variables} MODEL={options.name} docker compose up -d --wait"
     print(f"serve it: {serve}")
 
 
@@ -159,7 +160,7 @@ def _write_version(options: argparse.Namespace) -> None:
         )
     except OSError as error:
         raise ModelError(f"cannot write {options.repository}: {error.strerror}") from error
-    if options.target == "inf1":
+    if options.target in NEURON:
         from yolov4.export.neuron import chip_share
 
         chip, every = chip_share(version)

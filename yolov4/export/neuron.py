@@ -30,7 +30,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -41,9 +41,10 @@ from yolov4.errors import ModelError
 from yolov4.export.saved_model import Body
 from yolov4.graph.activations import ACTIVATIONS
 from yolov4.graph.body import convolutional, walk
+from yolov4.graph.operations import upsample
 from yolov4.network.heads import Head
 from yolov4.network.layers import Convolutional
-from yolov4.network.network import Network, shapes
+from yolov4.network.network import Network, Shape, shapes
 from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
@@ -102,7 +103,12 @@ def compile_body(
     return Compiled(body, operations)
 
 
-def plain_body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> list[Tensor]:
+def plain_body(
+    network: Network,
+    weights: Sequence[ConvWeights],
+    image: Tensor,
+    upsample: Callable[[int, Shape, Tensor], Tensor] = upsample,
+) -> list[Tensor]:
     """`graph.body` without its CPU optimizations, with heads in the dtype of the image.
 
     image: float16 or bfloat16 [N, height, width, 3]; the network is computed in this dtype.
@@ -113,7 +119,7 @@ def plain_body(network: Network, weights: Sequence[ConvWeights], image: Tensor) 
         numbers = (part.astype(image.dtype.as_numpy_dtype) for part in next(unused))
         return convolutional(layer, ConvWeights(*numbers), x)
 
-    return walk(network, image, convolve, tf.add, lambda name, x: ACTIVATIONS[name](x))
+    return walk(network, image, convolve, tf.add, lambda name, x: ACTIVATIONS[name](x), upsample)
 
 
 def chip_share(version: Path) -> tuple[int, int]:

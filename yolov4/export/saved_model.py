@@ -16,8 +16,9 @@ The signature `metadata`, what the model is:
     about           string  [N]          JSON: input size, precision, target
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,6 +42,7 @@ Body: TypeAlias = Callable[[Network, Sequence[ConvWeights], Tensor, str], list[T
 
 SIGNATURE = "serving_default"
 METADATA = "metadata"
+Compile: TypeAlias = Callable[[Path], Mapping[str, Any]]
 NOT_FINITE = "the network's output is not finite: export it with another --precision"
 
 
@@ -95,11 +97,13 @@ def export(
     precision: str = "float32",
     warm_batch_sizes: Sequence[int] = (1,),
     body: Body = network_body,
+    compile_tf1: Compile | None = None,
 ) -> Path:
     """Write `<repository>/<name>/<next version>/` and return it.
 
     The version appears whole or not at all. `provenance`, anything JSON can say of where the model
-    comes from, is kept in its `assets.extra/model.json`.
+    comes from, is kept in its `assets.extra/model.json`. `compile_tf1` replaces the SavedModel in a
+    directory, written for TensorFlow 1.15, by a compiled one; what it returns is added there too.
     """
 
     about = {
@@ -112,7 +116,9 @@ def export(
     metadata = {key: about[key] for key in ("input", "precision", "target") if key in about}
 
     def write(directory: Path) -> None:
-        _save(model, precision, body, json.dumps(metadata), directory)
+        with _control_flow_v1() if compile_tf1 else contextlib.nullcontext():
+            _save(model, precision, body, json.dumps(metadata), directory)
+        about.update(compile_tf1(directory) if compile_tf1 else {})
         extra = directory / "assets.extra"
         extra.mkdir()
         _write_warm_up(extra / "tf_serving_warmup_requests", name, model.network, warm_batch_sizes)
@@ -145,8 +151,28 @@ def _save(
             METADATA: _signature({"rows": rows}, metadata),
         }
         builder = v1.saved_model.Builder(str(directory))
-        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        # An older TensorFlow does not know newer attributes, and needs none at its default.
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], signatures, strip_default_attrs=True
+        )
         builder.save()
+
+
+@contextlib.contextmanager
+def _control_flow_v1() -> Iterator[None]:
+    """Write loops with the operations of TensorFlow 1 within the block.
+
+    Today's are functions, with operations that have attributes unknown to TensorFlow 1.15, and
+    tensorflow-neuron 1.15 was made for graphs without functions.
+    """
+    v1 = tf.compat.v1
+    before = v1.control_flow_v2_enabled()
+    v1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        if before:
+            v1.enable_control_flow_v2()
 
 
 def _signature(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> SignatureDef:

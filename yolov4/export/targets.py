@@ -5,6 +5,7 @@
            a T4's tensor cores multiply. XLA is the model server's switch. It compiles once for each
            batch size, so every size that the server may form is warmed up before it is AVAILABLE.
     inf1   the network compiled for NeuronCores, in float16 or bfloat16: see `yolov4.export.neuron`
+    inf1-tf1   the same by TensorFlow 1.15, as in the AWS post: see `yolov4.export.neuron_tf1`
 
 No T4 and no Inf1 have seen these artefacts yet; `verify` compares one with float32, where it runs.
 """
@@ -30,7 +31,11 @@ TARGETS = {
     "cpu": Target(("f32", "bf16"), (1,)),
     "g4": Target(("fp16", "f32"), (1, 2, 4, 8)),  # what the server's batching allows
     "inf1": Target(("fp16", "bf16"), (1, 4)),  # 4: one for each NeuronCore of an inf1.2xlarge
+    "inf1-tf1": Target(("fp16", "f32"), (1, 4)),
 }
+NEURON = ("inf1", "inf1-tf1")
+# The variables of Docker Compose for a target, where TARGET alone does not choose it.
+COMPOSE = {"inf1-tf1": "TARGET=inf1 NEURON_TENSORFLOW=1.15"}
 
 
 def choose_precision(target: str, wanted: str = "auto") -> str:
@@ -58,7 +63,7 @@ def artefact(
     `precision`: as on the command line. `warm_up`: batch sizes of warm-up requests, by default the
     target's. `batch_size`: inf1's alone, how many pictures one run of a NeuronCore takes.
     """
-    if batch_size != 1 and target != "inf1":
+    if batch_size != 1 and target not in NEURON:
         raise ModelError(f"--batch-size is for target inf1: {target} takes any number of pictures")
     precision = PRECISIONS[choose_precision(target, precision)]
     _check_range(model, precision)
@@ -67,12 +72,20 @@ def artefact(
     # Only now: TensorFlow takes seconds to start, and choosing a target needs none of it.
     from yolov4.export.saved_model import export
 
-    if target != "inf1":
+    if target not in NEURON:
         return export(model, repository, name, provenance, precision, sizes)
+    provenance["batch_size"] = batch_size
+    if target == "inf1-tf1":
+        from yolov4.export.neuron_tf1 import body_16_bits, compiler
+
+        compile_tf1 = compiler(batch_size)
+        return export(
+            *(model, repository, name, provenance, precision, sizes, body_16_bits, compile_tf1)
+        )
     from yolov4.export.neuron import compile_body
 
     body, operations = compile_body(model.network, model.weights, precision, batch_size)
-    provenance = {**provenance, "batch_size": batch_size, "chip_operations": operations}
+    provenance["chip_operations"] = operations
     return export(model, repository, name, provenance, precision, sizes, body)
 
 

@@ -75,11 +75,13 @@ def walk(
     convolve: Callable[[Convolutional, Tensor], Tensor],
     add: Callable[[Tensor, Tensor], Tensor],
     after_sum: Callable[[str, Tensor], Tensor],
+    upsample: Callable[[int, Shape, Tensor], Tensor] = upsample,
 ) -> list[Tensor]:
     """Build the network layer by layer from the picture to the heads, with the given operations.
 
     `convolve` builds a convolution with its bias or batch norm and its activation, `add` the sum of
-    a shortcut, and `after_sum` the activation of that sum, or of a product, by name.
+    a shortcut, and `after_sum` the activation of that sum, or of a product, by name. `upsample`
+    repeats each pixel, by a factor in an input of a given shape.
     """
     out: list[Tensor] = []
     heads: list[Tensor] = []
