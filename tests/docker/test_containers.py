@@ -141,6 +141,8 @@ def test_every_base_can_be_replaced() -> None:
         "PYTHON_IMAGE": "mirror/python:1",
         "TF_SERVING_IMAGE": "mirror/serving:1",
         "UBUNTU_IMAGE": "mirror/ubuntu:1",
+        "PYTHON310_IMAGE": "mirror/python:3.10",
+        "PYTHON37_IMAGE": "mirror/python:3.7",
         "PROMETHEUS_IMAGE": "mirror/prometheus:1",
         "GRAFANA_IMAGE": "mirror/grafana:1",
         "DCGM_IMAGE": "mirror/dcgm:1",
