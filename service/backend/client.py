@@ -47,22 +47,25 @@ class TFServing:
             check.cancel()
         await self._backends.close()
 
-    async def predict(self, picture: bytes, timeout_s: float) -> Prediction:
-        """`picture`: JPEG or PNG bytes. Raises the errors of `status_codes.ERRORS`.
+    async def predict(self, picture: bytes, timeout_s: float, isolated: bool = False) -> Prediction:
+        """`picture`: JPEG or PNG bytes. `isolated`: not batched with ordinary calls.
+
+        Raises the errors of `status_codes.ERRORS`.
 
         A call that no server worked on is retried once: at another server, or, if the only one
         cannot be reached, there again.
         """
         deadline = time.perf_counter() + timeout_s
         await self._backends.known(timeout_s)
-        request = self._encode(picture)
+        request = self._encode(picture, isolated)
         self._budget.call()
         failed: Target | None = None
         while True:
             target = self._backends.choose(failed)
             remaining_s = deadline - time.perf_counter()
             try:
-                return decode_response(await self._call(target, request, remaining_s))
+                answer = await self._call(target, request, remaining_s)
+                return decode_response(answer, isolated)
             except grpc.aio.AioRpcError as error:
                 # Not stored in a variable: an exception that its own frame holds is a reference
                 # cycle, and would keep the picture in memory until a collection.

@@ -12,11 +12,15 @@ from ..detection.models import Prediction
 from . import messages as m
 
 WRONG_SIGNATURE = "The model does not have a detector's signature; export it with `make model`."
+# In TensorFlow Serving, calls are batched with calls for the same outputs; others have batches of
+# their own, or none (batching_session.cc). The count follows from the scores.
+ISOLATED = ("boxes", "scores", "classes", "labels")
 NOT_A_NUMBER = "The model returned boxes or scores that are not numbers; use another version of it."
 
 
-def request_encoder(spec: m.ModelSpec) -> Callable[[bytes], bytes]:
-    """Returns a function that encodes a picture as a serialised PredictRequest to `spec`.
+def request_encoder(spec: m.ModelSpec) -> Callable[[bytes, bool], bytes]:
+    """Returns a function that encodes a picture as a serialised PredictRequest to `spec`; the
+    second argument is whether it must not be batched with ordinary ones.
 
     Everything but the picture and four lengths is constant, so a request is a single join; the
     protobuf classes would copy the picture three times.
@@ -30,11 +34,13 @@ def request_encoder(spec: m.ModelSpec) -> Callable[[bytes], bytes]:
     tensor.tensor_shape.dim.add(size=1)
     head = tensor.SerializeToString()
     key = field(1, len(b"image")) + b"image"
+    isolating = m.PredictRequest(output_filter=ISOLATED).SerializeToString()
 
-    def request(picture: bytes) -> bytes:
+    def request(picture: bytes, isolated: bool) -> bytes:
         string_val = head + field(8, len(picture))
         value = key + field(2, len(string_val) + len(picture)) + string_val
-        return b"".join((model, field(2, len(value) + len(picture)), value, picture))
+        start = field(2, len(value) + len(picture))
+        return b"".join((model, start, value, picture, isolating if isolated else b""))
 
     return request
 
@@ -48,7 +54,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def decode_response(data: bytes) -> Prediction:
+def decode_response(data: bytes, isolated: bool = False) -> Prediction:
     """Decodes a serialised PredictResponse for one picture.
 
     Raises BackendFailed if the outputs do not match the signature or contain NaN. Infinite
@@ -59,8 +65,8 @@ def decode_response(data: bytes) -> Prediction:
     except DecodeError as error:
         raise BackendFailed(WRONG_SIGNATURE) from error
     outputs = response.outputs
-    counts = _ints(outputs["num_detections"])
     boxes, scores = _floats(outputs["boxes"]), _floats(outputs["scores"])
+    counts = [sum(map(bool, scores))] if isolated else _ints(outputs["num_detections"])
     classes, labels = _ints(outputs["classes"]), strings(outputs["labels"])
     count = counts[0] if len(counts) == 1 else -1
     if count < 0 or len(boxes) < 4 * count or min(len(scores), len(classes), len(labels)) < count:

@@ -18,8 +18,6 @@ from .pictures import Pictures
 from .pixels import Picture
 from .timings import Timings
 
-ATTEMPTS = 2  # with an undamaged picture, which may have met damaged ones in a batch
-
 
 class Detector:
     """One model, with its own admission. `pictures` is shared by all models."""
@@ -68,48 +66,48 @@ class Detector:
         """The prediction for a picture that no decoder of ours has seen.
 
         A model server fails a batch as a whole, so what it refuses may be undamaged, and a
-        neighbour at fault: only then is the picture decoded here, and sent again if undamaged.
+        neighbour at fault: only then is the picture decoded here, and if undamaged sent again,
+        where it meets no picture that may be damaged.
         """
         quarantined = sender in self._pictures.quarantine
-        if not quarantined:
-            with suppress(BadPicture):
-                return await self._ask(picture.data, deadline, timings, 1)
-        await self._pictures.verify(picture.data, header, deadline, timings, sender)
-        if not quarantined:
-            self._suspected.inc()
+        if quarantined:
+            await self._pictures.verify(picture.data, header, deadline, timings, sender)
         with suppress(BadPicture):
-            return await self._ask(picture.data, deadline, timings, ATTEMPTS)
+            return await self._ask(picture.data, deadline, timings)
+        if not quarantined:
+            await self._pictures.verify(picture.data, header, deadline, timings, sender)
+        with suppress(BadPicture):
+            return await self._ask_again(picture.data, deadline, timings)
         # Pillow takes what TensorFlow refuses, which is rare: TensorFlow takes it encoded again.
         self._suspected.inc()
         async with self._pictures.normalized(picture.data, header, deadline, timings) as again:
             return await self._ask_encoded(again.data, deadline, timings)
 
     async def _ask_encoded(self, picture: bytes, deadline: float, timings: Timings) -> Prediction:
+        with suppress(BadPicture):
+            return await self._ask(picture, deadline, timings)
         try:
-            return await self._ask(picture, deadline, timings, ATTEMPTS)
+            return await self._ask_again(picture, deadline, timings)
         except BadPicture as error:
             raise BackendFailed(
                 "The model server refuses this picture, which is not damaged."
             ) from error.__cause__
 
+    async def _ask_again(self, picture: bytes, deadline: float, timings: Timings) -> Prediction:
+        self._suspected.inc()
+        return await self._ask(picture, deadline, timings, isolated=True)
+
     async def _ask(
-        self, picture: bytes, deadline: float, timings: Timings, attempts: int
+        self, picture: bytes, deadline: float, timings: Timings, isolated: bool = False
     ) -> Prediction:
-        """Raises BadPicture where every attempt is refused."""
-        for attempt in range(attempts):
-            if attempt:
-                self._suspected.inc()
-            started = time.perf_counter()
-            async with self._admission.slot(deadline - started):
-                called = timings.since(started, "queue")
-                try:
-                    return await self._backend.predict(picture, deadline - called)
-                except BadPicture:
-                    if attempt + 1 == attempts:
-                        raise
-                finally:
-                    timings.since(called, "backend")
-        raise AssertionError("no attempts")
+        """Raises BadPicture where the model server refuses the picture, or its batch."""
+        started = time.perf_counter()
+        async with self._admission.slot(deadline - started):
+            called = timings.since(started, "queue")
+            try:
+                return await self._backend.predict(picture, deadline - called, isolated)
+            finally:
+                timings.since(called, "backend")
 
     def models(self) -> Sequence[ModelInfo]:
         """What the model servers serve; empty as long as that is not known of each of them."""

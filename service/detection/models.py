@@ -71,6 +71,8 @@ class ModelInfo:
 class Backend(Protocol):
     """One or more model servers. Raises the errors of errors.py."""
 
-    async def predict(self, picture: bytes, timeout_s: float) -> Prediction: ...
+    async def predict(self, picture: bytes, timeout_s: float, isolated: bool = False) -> Prediction:
+        """`isolated`: not in a batch with pictures that may be damaged."""
+
     async def version(self, timeout_s: float) -> int: ...
     def models(self) -> Sequence[ModelInfo]: ...

@@ -9,7 +9,7 @@ import pytest
 from service.backend import messages as m
 from service.backend.codec import decode_response, request_encoder, strings
 from service.core.errors import BackendFailed
-from tests.support.fakes.fake_backend import DOG, Row, answer
+from tests.support.fakes.fake_backend import CAT, DOG, MOUSE, Row, answer
 
 DT_DOUBLE, DT_INT64 = 2, 9  # types.proto
 
@@ -99,15 +99,30 @@ def test_a_side_infinitely_far_is_a_side_and_what_does_not_count_is_not_looked_a
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 300_000])
 @pytest.mark.parametrize("version", [None, 3])
-def test_a_request_is_what_the_message_classes_make(size: int, version: int | None) -> None:
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_request_is_what_the_message_classes_make(
+    size: int, version: int | None, isolated: bool
+) -> None:
     picture = bytes(i % 251 for i in range(size))
     spec = m.ModelSpec(name="yolov4", signature_name="serving_default")
     if version:
         spec.version.value = version
-    request = m.PredictRequest.FromString(request_encoder(spec)(picture))
+    request = m.PredictRequest.FromString(request_encoder(spec)(picture, isolated))
     expected = m.PredictRequest(model_spec=spec)
     tensor = expected.inputs["image"]
     tensor.dtype = m.DT_STRING
     tensor.tensor_shape.dim.add(size=1)
     tensor.string_val.append(picture)
+    if isolated:
+        expected.output_filter.extend(["boxes", "scores", "classes", "labels"])
     assert request == expected
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("rows", [[], [DOG], [DOG, CAT, MOUSE]])
+def test_without_a_count_the_scores_tell_it(rows: list[Row], raw: bool) -> None:
+    response = answer(rows, raw=raw)
+    del response.outputs["num_detections"]
+    assert decode_response(response.SerializeToString(), isolated=True).count == len(rows)
+    with pytest.raises(BackendFailed):
+        decode_response(response.SerializeToString())
