@@ -1,5 +1,6 @@
 """The page in a real browser, in front of the real gateway."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def test_a_photo_gets_its_boxes_and_rows(page: Any, photo: Path) -> None:
         "return [(b.left - p.left) / p.width, (b.top - p.top) / p.height, b.width / p.width]"
     )
     assert where == pytest.approx([40 / 320, 30 / 240, 160 / 320], abs=0.015)
+
+
+@pytest.mark.parametrize(("event", "name"), [("drop", "a.jpg"), ("paste", "pasted.png")])
+def test_a_picture_is_dropped_or_pasted(page: Any, event: str, name: str) -> None:
+    page.execute_script(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
+        "const data = new DataTransfer();"
+        "data.items.add(new File([bytes], arguments[1], { type: 'image/jpeg' }));"
+        "document.body.dispatchEvent(arguments[2] === 'drop'"
+        " ? new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })"
+        " : new ClipboardEvent('paste', { clipboardData: data, bubbles: true }));",
+        *(base64.b64encode(picture(320, 240)).decode(), name, event),
+    )
+    wait_for(lambda: boxes(page) == 3)
+    assert text(page, "status").startswith(name)
 
 
 def test_threshold_and_labels_filter_without_another_request(

@@ -184,6 +184,19 @@ def test_export(
     coco = COCO(str(tmp_path / "coco.json"))
     assert sorted(coco.imgs) == [n for n in range(1, 26) if n != 6]  # rows of the manifest
     assert coco.imgs[25]["file_name"] == "2/24.jpg"
+    images = [{"id": 70 + n, "file_name": f"{n // 10}/{n:02}.jpg"} for n in range(25)]
+    categories = [{"id": 18, "name": "dog"}]
+    truth = {"images": images, "categories": categories, "annotations": []}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    more = ["--annotations", str(tmp_path / "truth.json")]
+    assert main(["bulk-export", str(job), "--out", str(tmp_path / "results.json"), *more]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {(r["image_id"], r["category_id"]) for r in results} == {
+        (70 + n, 18) for n in range(25) if n != 5
+    }
+    for ending, lines in (("jsonl", 24), ("csv", 1 + 2 * 24)):
+        assert main(["bulk-export", str(job), "--out", str(tmp_path / f"out.{ending}")]) == 0
+        assert len((tmp_path / f"out.{ending}").read_text().splitlines()) == lines
     (job / "part-000001.parquet").unlink()
     assert main(["bulk-export", str(job), "--out", str(tmp_path / "coco.json")]) == 1
     assert "shard 1 is missing: the job is not finished" in capsys.readouterr().err
