@@ -9,13 +9,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+
+try:
+    import pillow_heif
+except ImportError:
+    HEIF = False
+else:
+    HEIF = True
+    pillow_heif.register_heif_opener(thumbnails=False)
+    pillow_heif.options.DECODE_THREADS = 1
 
 from ..core.errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
 from . import jpeg
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
+AVIF = features.check("avif")
+FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []), *(["HEIF"] if HEIF else []))
+ISOLATED = {"AVIF", "HEIF"}  # decoded by isolated.py
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", *(["image/avif"] if AVIF else []))
+OPTIONAL_TYPES = {"image/avif", "image/heic", "image/heif"}
+_WORDS = ["JPEG", "PNG", "WebP", *(["AVIF"] if AVIF else []), *(["HEIC"] if HEIF else [])]
+ACCEPTED = f"{', '.join(_WORDS[:-1])} or {_WORDS[-1]}"
 
 Image.MAX_IMAGE_PIXELS = None  # `check_pixels` comes first, with a sentence of its own
 Image.preinit()
@@ -36,8 +50,9 @@ class Header:
 
     @property
     def as_is(self) -> bool:
-        """Whether the model server sees what a viewer shows: it knows neither EXIF nor WebP."""
-        return self.orientation == 1 and self.format != "WEBP"
+        """Whether the model server sees what a viewer shows: it reads only JPEG and PNG, and knows
+        no EXIF."""
+        return self.orientation == 1 and self.format in ("JPEG", "PNG")
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -121,11 +136,19 @@ def open_image(data: bytes) -> Image.Image:
         return Image.open(BoundedReader(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         kind = _other_kind(data)
+        if kind and "damaged" in kind:
+            raise BadPicture(f"The picture is {kind}.") from error
         if kind:
-            raise UnsupportedMedia(f"The picture is {kind}; send JPEG, PNG or WebP.") from error
-        raise BadPicture(
-            f"These {len(data)} bytes are not a picture: neither JPEG, PNG nor WebP."
-        ) from error
+            raise UnsupportedMedia(f"The picture is {kind}; send {ACCEPTED}.") from error
+        raise BadPicture(f"These {len(data)} bytes are not a picture; send {ACCEPTED}.") from error
+
+
+# Of ISO base media files, by their major brand. One that Pillow can read comes here damaged.
+_HEIC = "a damaged HEIC" if HEIF else "a HEIC, which is read only where pillow-heif is installed"
+_AVIF = "a damaged AVIF" if AVIF else "an AVIF, which this Pillow does not read"
+BRANDS = dict.fromkeys((b"avif", b"avis"), _AVIF) | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), _HEIC
+)
 
 
 def _other_kind(data: bytes) -> str | None:
@@ -140,5 +163,5 @@ def _other_kind(data: bytes) -> str | None:
         b"\xff\x0a": "a JPEG XL",
     }
     if data[4:8] == b"ftyp":
-        return {b"avif": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC"}.get(data[8:12], "a video")
+        return BRANDS.get(data[8:12], "a video")
     return next((kind for magic, kind in magics.items() if data.startswith(magic)), None)

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 from ..core.errors import BadPicture, TooLarge
 from ..settings import Settings
-from . import drawing, image, pixels
-from .image import Header
+from . import drawing, image, isolated, pixels
+from .image import ISOLATED, Header
 from .models import Detection
 from .pixels import Picture
 from .quarantine import Quarantine
@@ -54,8 +54,15 @@ class Pictures:
     ) -> bytes:
         """The picture with its detections, as JPEG. Raises errors.DetectError."""
         header = await self.header(data)
+        needed = pixels.decoding_bytes(header)
+        if header.format in ISOLATED:
+            # Not within the block: whoever holds memory must not wait for more.
+            async with self.normalized(data, header, deadline, timings) as picture:
+                data = picture.data
+            header = Header("JPEG", *header.shown, 1, 0)
+            needed = pixels.decoding_bytes(header) + len(data)
         started = time.perf_counter()
-        async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
+        async with self._workers.reserve(needed, deadline) as memory:
             drawn = await memory.run(
                 drawing.draw, data, header, detections, self._settings.label_font_file
             )
@@ -86,7 +93,10 @@ class Pictures:
         """The picture as an upright JPEG, whose memory counts until the end of the block."""
         started = time.perf_counter()
         async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
-            picture = await memory.run(pixels.normalize_orientation, data, header)
+            if header.format in ISOLATED:
+                picture = await memory.run(isolated.to_jpeg, data, header, deadline)
+            else:
+                picture = await memory.run(pixels.normalize_orientation, data, header)
             memory.keep(COPIES * len(picture.data))
             timings.since(started, "upright")
             yield picture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..core.errors import TooLarge
-from .image import Header, bad_picture, open_image
+from .image import ISOLATED, Header, bad_picture, open_image
 
 # The shorter side that remains, pixels: more than twice the 608 of YOLOv4's usual input. A photo of
 # 12 megapixels (4032 x 3024) keeps all its pixels.
@@ -23,6 +23,9 @@ DAMAGED = "The picture's data is damaged or ends early."
 # Pillow's RGB, and what turning or converting it makes of it. Of WebP, libwebp has two canvases,
 # hands out a third, and takes a little more for a lossless one.
 PIXEL_BYTES, WEBP_PIXEL_BYTES = 4, 18
+# Of AVIF and HEIC: at most 16 bits in each of the planes, RGBA, Pillow's RGB and it turned; and the
+# process that decodes them, with its libraries.
+ISOLATED_PIXEL_BYTES, ISOLATED_BYTES = 20, 64 * 1024 * 1024
 
 # What makes a picture of each EXIF orientation upright.
 TURNS = {
@@ -47,6 +50,8 @@ class Picture:
 
 def reduction(header: Header) -> int:
     """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side."""
+    if header.format in ISOLATED:
+        return 1
     side = min(header.width, header.height)
     return next((by for by in (8, 4, 2) if side >= by * KEPT_SIDE), 1)
 
@@ -54,6 +59,8 @@ def reduction(header: Header) -> int:
 def decoding_bytes(header: Header) -> int:
     """Memory that `decode` takes at its peak."""
     pixels = header.width * header.height
+    if header.format in ISOLATED:
+        return ISOLATED_BYTES + ISOLATED_PIXEL_BYTES * pixels
     if header.format == "WEBP":
         return WEBP_PIXEL_BYTES * pixels
     decoded = PIXEL_BYTES * pixels

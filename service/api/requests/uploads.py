@@ -12,14 +12,14 @@ from multipart import (
 from starlette.requests import ClientDisconnect, Request
 
 from ...core.errors import BODY_ERROR, BadParameter, MalformedBody, TooLarge, UnsupportedMedia
-from ...detection.image import MEDIA_TYPES
+from ...detection.image import MEDIA_TYPES, OPTIONAL_TYPES
 from ...settings import Settings
 from .memory_budget import COPIES, Reservation
 
 PART = "image"
 FORM = "multipart/form-data"
 # Of every raw body the bytes decide what it is; these names say that it is one picture.
-RAW = {*MEDIA_TYPES, "image/jpg", "application/octet-stream"}
+RAW = {*MEDIA_TYPES, *OPTIONAL_TYPES, "image/jpg", "application/octet-stream"}
 HINT = (
     f"send {FORM} with a part named {PART!r} (curl -F image=@picture.jpg), or the picture itself"
     f" with Content-Type {', '.join(MEDIA_TYPES)} (curl -H 'Content-Type: image/jpeg'"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("usual_answers")
         (picture()[:30], 400, "bad-picture", "picture"),
         (header_only(0, 0), 400, "bad-picture", "picture"),
         (header_only(30_000, 30_000), 413, "too-large", "30000 x 30000"),
-        (picture(kind="GIF"), 415, "unsupported-media", "a GIF; send JPEG, PNG or WebP"),
+        (picture(kind="GIF"), 415, "unsupported-media", "a GIF; send JPEG, PNG, WebP"),
         (b"\xff\xd8" + b"\0" * LIMIT, 413, "too-large", f"{LIMIT} bytes"),
     ],
 )
