@@ -8,23 +8,17 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
-
-try:
-    import pillow_heif
-except ImportError:
-    HEIF = False
-else:
-    HEIF = True
-    pillow_heif.register_heif_opener(thumbnails=False)
-    pillow_heif.options.DECODE_THREADS = 1
 
 from ..core.errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
 from . import jpeg
 
 AVIF = features.check("avif")
-FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []), *(["HEIF"] if HEIF else []))
+HEIF = find_spec("pillow_heif") is not None
+FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []))
 ISOLATED = {"AVIF", "HEIF"}  # decoded by isolated.py
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", *(["image/avif"] if AVIF else []))
 OPTIONAL_TYPES = {"image/avif", "image/heic", "image/heif"}
@@ -132,8 +126,11 @@ class BoundedReader(io.BytesIO):
 
 def open_image(data: bytes) -> Image.Image:
     """Pillow's picture, not decoded yet."""
+    formats: tuple[str, ...] = FORMATS
+    if HEIF and data[4:8] == b"ftyp":
+        formats = (*FORMATS, _heif())
     try:
-        return Image.open(BoundedReader(data), formats=FORMATS)
+        return Image.open(BoundedReader(data), formats=formats)
     except UnidentifiedImageError as error:
         kind = _other_kind(data)
         if kind and "damaged" in kind:
@@ -141,6 +138,16 @@ def open_image(data: bytes) -> Image.Image:
         if kind:
             raise UnsupportedMedia(f"The picture is {kind}; send {ACCEPTED}.") from error
         raise BadPicture(f"These {len(data)} bytes are not a picture; send {ACCEPTED}.") from error
+
+
+@cache
+def _heif() -> str:
+    """Registers the format. At its first picture only: the library costs every other one memory."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    pillow_heif.options.DECODE_THREADS = 1
+    return "HEIF"
 
 
 # Of ISO base media files, by their major brand. One that Pillow can read comes here damaged.

@@ -16,6 +16,10 @@ from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess
 from tests.support.project import ROOT
 
+if HEIF:  # these tests write HEIC
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 KINDS = [
     pytest.param("AVIF", marks=pytest.mark.skipif(not AVIF, reason="Pillow without AVIF")),
     pytest.param("HEIF", marks=pytest.mark.skipif(not HEIF, reason="pillow-heif is missing")),
@@ -70,25 +74,24 @@ def test_other_modes(kind: str, mode: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_larger_than_its_header_says_does_not_get_the_memory(kind: str) -> None:
-    """Some kilobytes that decode to 8000 x 8000, in a file that says 64 x 48."""
+    """Some kilobytes that decode to millions of pixels, in a file that says 64 x 48."""
+    side = 7000 if kind == "AVIF" else 2800  # libavif keeps 1.5 bytes per pixel, libheif more
     out = io.BytesIO()
-    Image.new("RGB", (8000, 8000), "red").save(
+    Image.new("RGB", (side, side), "red").save(
         out, kind, **({"speed": 10} if kind == "AVIF" else {})
     )
     data = out.getvalue()
     assert len(data) < 2_000_000
     size = b"ispe" + bytes(4)
     lying = data.replace(
-        size + (8000).to_bytes(4, "big") * 2,
+        size + side.to_bytes(4, "big") * 2,
         size + (64).to_bytes(4, "big") + (48).to_bytes(4, "big"),
     )
     try:
         header = pillow_header(lying)
     except BadPicture:
         return  # refused even earlier
-    assert header.width * header.height < 1_000_000 or lying == data
-    if lying == data:
-        pytest.skip("the encoder writes tiles, whose size is not in the header")
+    assert (header.width, header.height) == (64, 48)
     with pytest.raises(BadPicture, match="damaged, or larger than its header says"):
         isolated.to_jpeg(lying, header, soon())
 
