@@ -11,6 +11,7 @@ import io
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.support.project import ROOT, free_port
 pytestmark = pytest.mark.slow
 BUILD_S = 1500
 STAND_IN = "yolov4-test/serving:stand-in"
+GPU_STAND_IN = "yolov4-test/serving:stand-in-gpu"
 # Kills the model server as the kernel would; the container's first process is an init.
 KILL = """
 import os, signal
@@ -38,9 +40,12 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 class Stack:
     http: httpx.Client
     environment: dict[str, str]
+    files: tuple[str, ...] = ("docker-compose.yml",)
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = (*compose.compose(), "--env-file", os.devnull, "-p", "yolov4-test", *arguments)
+        files = (part for file in self.files for part in ("-f", file))
+        project = f"yolov4-test-{self.environment['TARGET']}"
+        command = (*compose.compose(), "--env-file", os.devnull, "-p", project, *files, *arguments)
         return compose.run(*command, environment=self.environment, timeout=BUILD_S)
 
     def compose(self, *arguments: str) -> str:
@@ -61,38 +66,43 @@ class Stack:
             return False
 
 
-@pytest.fixture(scope="module")
-def stack(small_repository: Path) -> Iterator[Stack]:
+@contextmanager
+def running(repository: Path, files: tuple[str, ...], **variables: str) -> Iterator[Stack]:
+    """The gateway and a stand-in of the model server, both built now."""
     compose.engine()
     compose.compose()
     python = compose.image(os.environ.get("PYTHON_IMAGE", "python:3.11.14-slim-bookworm"))
-    small_repository.chmod(0o755)
-    small_repository.parent.chmod(0o755)
     port = free_port()
     environment = {
-        "TARGET": "cpu",
-        "MODEL": "small",
-        "MODELS": str(small_repository),
+        "MODELS": str(repository),
         "COMPILE_USER": f"{os.getuid()}:{os.getgid()}",
         "GATEWAY_PORT": str(port),
         "PYTHON_IMAGE": python,
         "TF_SERVING_IMAGE": STAND_IN,
+        **variables,
     }
-    built = compose.run(
-        ROOT / "tests" / "docker" / "stand_in" / "build.sh",
-        STAND_IN,
-        environment=environment,
-        timeout=BUILD_S,
-    )
-    assert built.returncode == 0, built.stderr
+    stand_in = ROOT / "tests" / "docker" / "stand_in"
+    build = (stand_in / "build.sh", STAND_IN)
+    gpu = ("docker", "build", "-q", "-f", stand_in / "Dockerfile.gpu", "-t", GPU_STAND_IN, stand_in)
+    for command in (build, gpu):
+        built = compose.run(*command, environment=environment, timeout=BUILD_S)
+        assert built.returncode == 0, built.stderr
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-        stack = Stack(http, environment)
+        stack = Stack(http, environment, files)
         try:
             stack.compose("up", "-d", "--build", "gateway")
             wait_for(stack.ready, 60)
             yield stack
         finally:
             stack.compose("down", "--volumes", "--timeout", "5")
+
+
+@pytest.fixture(scope="module")
+def stack(small_repository: Path) -> Iterator[Stack]:
+    small_repository.chmod(0o755)
+    small_repository.parent.chmod(0o755)
+    with running(small_repository, ("docker-compose.yml",), TARGET="cpu", MODEL="small") as stack:
+        yield stack
 
 
 def test_it_detects(stack: Stack) -> None:
@@ -142,3 +152,14 @@ def test_down_ends_the_gateway_in_peace(stack: Stack) -> None:
     assert code == "0"
     stack.compose("start", "gateway")
     wait_for(stack.ready, 60)
+
+
+def test_g4_compiles_every_batch_size_before_it_is_healthy(tmp_path: Path) -> None:
+    """Dockerfile.g4 and its flags, the bundled model in float16, XLA for the CPU."""
+    tmp_path.chmod(0o755)
+    files = ("docker-compose.yml", "tests/docker/stand_in/compose.g4.yml")
+    variables = {"TARGET": "g4", "MODEL": "demo", "TF_SERVING_IMAGE": GPU_STAND_IN}
+    with running(tmp_path, files, **variables) as stack:
+        assert stack.detect() == 200
+        log = stack.compose("logs", "--no-log-prefix", "model-server")
+    assert log.index("Compiled cluster using XLA!") < log.index("available after")
