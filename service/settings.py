@@ -272,6 +272,14 @@ class Settings(LogSettings):
         return key_file
 
     @classmethod
+    def load(cls) -> Self:
+        """Vertex AI says in AIP_HTTP_PORT where it expects the service, on all interfaces."""
+        if port := os.environ.get("AIP_HTTP_PORT"):
+            os.environ.setdefault(f"{PREFIX}PORT", port)
+            os.environ.setdefault(f"{PREFIX}HOST", "0.0.0.0")
+        return super().load()
+
+    @classmethod
     def unknown(cls) -> list[str]:
         """Variables with the prefix that are no setting: most likely misspelt."""
         known = {PREFIX + name.upper() for name in cls.model_fields}

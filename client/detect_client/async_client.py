@@ -22,10 +22,19 @@ Answer = TypeVar("Answer")
 class AsyncClient:
     """Sends pictures to a detection service. Arguments and errors are those of `Client`."""
 
-    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        model: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
         self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(
-            base_url=url, headers=calls.headers(key), limits=httpx.Limits(max_connections=None)
+            base_url=calls.base_url(url, model),
+            headers=calls.headers(key),
+            limits=httpx.Limits(max_connections=None),
         )
 
     async def detect(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -31,6 +32,11 @@ def parameters(
     if max_detections is not None:
         query.append(("max_detections", str(max_detections)))
     return query
+
+
+def base_url(url: str, model: str | None) -> str:
+    """The address whose `detect` asks `model`."""
+    return url if model is None else f"{url.rstrip('/')}/models/{quote(model, safe='')}"
 
 
 def headers(key: str | None) -> dict[str, str]:

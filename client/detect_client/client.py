@@ -26,6 +26,7 @@ class Client:
     Args:
         url: The service's address, for example `http://localhost:8000`.
         key: API key, where the service asks for one.
+        model: Name of one of the service's models. None: its default.
         timeout_s: Seconds that one picture may take, waits and retries included. The service is
             told and drops the work when they are over.
 
@@ -33,11 +34,20 @@ class Client:
     `timeout_s` is over. Everything else is raised at once, as a subclass of DetectError.
     """
 
-    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        model: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
         self._timeout_s = timeout_s
         self._closed = threading.Event()
         self._http = httpx.Client(
-            base_url=url, headers=calls.headers(key), limits=httpx.Limits(max_connections=None)
+            base_url=calls.base_url(url, model),
+            headers=calls.headers(key),
+            limits=httpx.Limits(max_connections=None),
         )
 
     def detect(

@@ -227,6 +227,25 @@ def test_other_peoples_answers(status: int, body: bytes, kind: type[DetectError]
             assert "nginx" in str(error.value)
 
 
+def test_a_model_by_its_name() -> None:
+    with (
+        FakeBackend(others={"voc": FakeBackend(version=7)}) as backend,
+        GatewayProcess(backend=backend.target, models="coco,voc") as gateway,
+    ):
+        for name, version in ((None, 3), ("coco", 3), ("voc", 3)):
+            with Client(f"{gateway.url}/", model=name, timeout_s=20) as client:
+                result = client.detect(picture())
+                assert (result.model, result.version) == (name or "coco", version)
+                (row,) = client.detect_batch([picture()])
+                assert isinstance(row, Result)
+                assert row.model == (name or "coco")
+        with (
+            Client(gateway.url, model="a/b c", timeout_s=20) as client,
+            pytest.raises(DetectError, match="Not Found"),
+        ):
+            client.detect(picture())
+
+
 def test_the_key_is_a_bearer_token() -> None:
     with HttpServer(lambda _: (401, {}, b'{"detail": "no"}')) as server:
         with Client(server.url, key="secret") as client, pytest.raises(DetectError):

@@ -12,10 +12,10 @@ from fastapi import Query as InQuery
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...core.errors import BadParameter, DetectError, MalformedBody
+from ...core.errors import BadParameter, MalformedBody
 from ...detection.detector import Detector
 from ...detection.models import Detection, Query, Result
-from .. import problems, schemas
+from .. import schemas
 from ..requests import labels, uploads
 from ..routing import DirectRoute
 from .base import Dialect, json_limit, json_response, number
@@ -55,14 +55,7 @@ class Doods(Dialect):
             return await self.gateway.detect(request, query)
         if uploads.content_type(request)[0] != JSON:
             return await self.gateway.detect(request, query)
-        try:
-            return await self._detect_json(request, query)
-        except DetectError as error:
-            # Home Assistant looks for `error`; every other caller finds the usual problem.
-            self.gateway.count_rejected(request, [error])
-            problem = problems.document(request, error)
-            content = {**problem, "error": problem["detail"]}
-            return problems.response(content, problems.headers(error))
+        return await self._detect_json(request, query)
 
     async def _detect_json(self, request: Request, query: schemas.DetectQuery) -> Response:
         detector = self.gateway.detector(request, request.path_params.get("name"))

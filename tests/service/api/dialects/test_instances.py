@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess, wait_for
+from tests.support.project import ROOT, free_port
 
 B64 = base64.b64encode(picture()).decode()
 BAD = base64.b64encode(b"rubbish").decode()
@@ -115,6 +119,21 @@ def test_vertex_names_its_routes(backend: FakeBackend, monkeypatch: pytest.Monke
         assert gateway.http.get(route).status_code == 200
         answer = gateway.http.post(f"{route}:predict", json={"instances": [{"b64": B64}]})
         assert len(answer.json()["predictions"][0]["detections"]) == 2
+
+
+def test_vertex_names_its_port(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIP_HTTP_PORT", port := str(free_port()))
+    settings = {k: v for k, v in os.environ.items() if not k.startswith("DETECT_")}
+    settings |= {"DETECT_BACKEND": backend.target}
+    command = [sys.executable, "-m", "service"]
+    with subprocess.Popen(command, cwd=ROOT, env=settings, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        try:
+            lines = (json.loads(line) for line in process.stderr)
+            listening = next(line for line in lines if line["event"] == "listening")
+        finally:
+            process.kill()
+    assert (listening["host"], str(listening["port"])) == ("0.0.0.0", port)
 
 
 def test_probes_are_not_logged(gateway: GatewayProcess) -> None:
