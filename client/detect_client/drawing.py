@@ -19,15 +19,17 @@ def draw(result: Result) -> Image.Image:
     pen = ImageDraw.Draw(image)
     short = min(image.size)
     line = max(2, short // 250)
-    font = ImageFont.load_default(max(12, short // 36))
+    size = max(14, short // 32)
+    outline = max(1, size // 8)  # wider, it would fill the letters
+    font = ImageFont.load_default(size)
     for d in reversed(result.detections):  # the best last, on top
         colour = _colour(d.class_id)
         pen.rectangle(tuple(d.box), outline=colour, width=line)
         text = f"{d.label} {d.score:.2f}"
-        left, top, right, bottom = pen.textbbox((0, 0), text, font=font, stroke_width=line)
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font, stroke_width=outline)
         y = d.box.y_min - (bottom - top) if d.box.y_min > bottom - top else d.box.y_min
         x = min(d.box.x_min, max(0.0, image.width - (right - left)))
-        pen.text((x - left, y - top), text, colour, font, stroke_width=line, stroke_fill="black")
+        pen.text((x - left, y - top), text, colour, font, stroke_width=outline, stroke_fill="black")
     return image
 
 
