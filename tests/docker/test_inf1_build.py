@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -117,6 +118,36 @@ def test_the_server_is_built_and_healthy(
     assert said[0] == f"runtime {runtime}"
     assert ("--grpc_max_threads=256" in said) is (tensorflow == "2.10")
     assert {"--port=8500", "--model_name=voc", "--enable_model_warmup=true"} <= set(said)
+
+
+def test_the_monitor_outlives_the_server(host: str) -> None:
+    """In the host's pid namespace, as in compose.inf1.yml; the server comes back by itself."""
+    for stage in ("server", "monitor"):
+        done = build(host, "bundles", "2.10", stage)
+        assert done.returncode == 0, done.stderr[-3000:]
+    run = ("docker", "run", "-d", "--init", "--restart=unless-stopped", "--read-only")
+    image = "yolov4-test/inf1-{}:bundles-2.10"
+    monitor = (*run, "--pid=host", "--cap-drop=ALL", "--tmpfs=/tmp", image.format("monitor"))
+    server = (*run, "--network=none", "-e", "MODEL_NAME=voc", image.format("server"))
+    names = [compose.run(*command).stdout.strip() for command in (server, monitor)]
+
+    def state(name: str, field: str) -> str:
+        return compose.run("docker", "inspect", "-f", f"{{{{{field}}}}}", name).stdout.strip()
+
+    def scraped() -> bool:
+        probe = ": </dev/tcp/127.0.0.1/9010"
+        return compose.run("docker", "exec", names[1], "bash", "-c", probe).returncode == 0
+
+    try:
+        wait_for(scraped, 30)
+        began = state(names[1], ".State.StartedAt")
+        os.kill(int(state(names[0], ".State.Pid")), signal.SIGKILL)
+        wait_for(lambda: state(names[0], ".RestartCount") == "1", 30)
+        wait_for(lambda: state(names[0], ".State.Running") == "true", 30)
+        assert scraped()
+        assert state(names[1], ".State.StartedAt") == began
+    finally:
+        compose.run("docker", "rm", "-f", *names)
 
 
 def test_a_server_without_its_runtime_fails_the_build(host: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tests.support.inputs.official import SAMPLES, Official
+from tests.support.inputs.official import NAME, SAMPLES, Official
 from tests.support.inputs.yolov4_models import export_arguments, load, write_model
 from tests.support.project import ROOT
 from yolov4.__main__ import main
@@ -162,13 +162,10 @@ def test_without_its_python_the_target_says_where_it_is(
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["f32", "fp16"])
 def test_tensorflow_1_detects_what_todays_does(
-    precision: str, neuron: Path, official: Official, tmp_path: Path
+    precision: str, neuron: Path, official: Official, coco_repository: Path, tmp_path: Path
 ) -> None:
+    wanted = load(coco_repository / NAME / "1")([path.read_bytes() for path in SAMPLES])
     files = official.cfg, official.weights, COCO_NAMES
-    arguments = [*export_arguments(files, tmp_path / "cpu"), "--precision", "f32"]
-    assert main(arguments) == 0
-    wanted = load(tmp_path / "cpu" / "small" / "1")([path.read_bytes() for path in SAMPLES])
-
     arguments = [*export_arguments(files, tmp_path / "chip"), "--precision", precision]
     assert main([*arguments, "--target", "inf1-tf1"]) == 0
     version = whole(tmp_path / "chip" / "small" / "1", tmp_path / "whole")
