@@ -28,9 +28,10 @@ network = BUILT_IN["yolov4"](classes=80).resized(608, 608)
 random = np.random.default_rng(0)
 weights = [ConvWeights(random.standard_normal(s.kernel, np.float32) / 20,
                        np.zeros(s.kernel[3], np.float32)) for s in conv_shapes(network)]
+image = tf.zeros([1, 608, 608, 3], tf.float16)
 function = tf.function(lambda image: plain_body(network, weights, image), jit_compile=True,
-                       autograph=False, input_signature=[tf.TensorSpec([1, 608, 608, 3], tf.float16)])
-hlo = function.experimental_get_compiler_ir(tf.zeros([1, 608, 608, 3], tf.float16))(stage="hlo")
+                       autograph=False, input_signature=[tf.TensorSpec(image.shape, image.dtype)])
+hlo = function.experimental_get_compiler_ir(image)(stage="hlo")
 found = re.findall(r"^ +(?:ROOT )?\\S+ = (?:\\([^=]*\\)|\\S+) ([a-z][a-z0-9-]*)\\(", hlo, re.M)
 assert len(found) == len(re.findall("^ .* = ", hlo, re.M))
 graph = function.get_concrete_function().graph
