@@ -13,6 +13,7 @@ def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> Non
         "image/jpeg",
         "image/png",
         "image/webp",
+        "image/avif",
         "application/octet-stream",
         "application/json",
     }
