@@ -19,7 +19,13 @@ from tests.support.inputs import tiny_models
 from tests.support.inputs.pictures import picture
 from tests.support.inputs.tiny_models import request
 from tests.support.processes.gateway_process import wait_for
-from tests.support.processes.model_server_process import Server, command, eventually, running
+from tests.support.processes.model_server_process import (
+    START_S,
+    Server,
+    command,
+    eventually,
+    running,
+)
 from tests.support.processes.whole_service import whole_service
 from tests.support.project import ROOT, free_port
 
@@ -71,7 +77,7 @@ def test_first_version_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> 
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
     )
     said = ended.stdout + ended.stderr
     assert ended.returncode == 255
@@ -91,7 +97,9 @@ def test_does_not_listen_before_the_first_version_is_loaded(tmp_path: Path) -> N
     base = tmp_path / "late"
     flags = (f"--model_base_path={base}", "--enable_serialization_as_tensor_content=true")
     with running(tmp_path, *flags, wait=False) as server:
-        eventually(lambda: f"Could not find base path {base}" in server.log.read_text(), wait_s=60)
+        eventually(
+            lambda: f"Could not find base path {base}" in server.log.read_text(), wait_s=START_S
+        )
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port)).close()
         base.mkdir()
@@ -123,7 +131,7 @@ def test_second_server_on_the_same_port(tmp_path: Path) -> None:
             second = subprocess.Popen(flags, cwd=ROOT, stdout=output, stderr=output)
         try:
             if EMBEDDED:
-                assert second.wait(60) == 255
+                assert second.wait(START_S) == 255
                 assert f"Cannot listen on 0.0.0.0:{server.port}" in log.read_text()
                 assert "Traceback" not in log.read_text()
             else:
