@@ -4,9 +4,10 @@ The pictures are stretched once, by the preprocessing of the served model, and h
 batch depends only on the seed and the step, so resumed training sees the same batches.
 """
 
+import hashlib
 import json
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,13 @@ class Dataset:
     boxes: list[Floats]  # each [objects, 4] xyxy, fractions of the picture
     classes: list[npt.NDArray[np.int32]]  # each [objects], index into names
     names: list[str]
+    files: list[str] = field(default_factory=list)  # of the pictures, as annotated
+    fingerprint: str = ""  # SHA-256 of the files, boxes, classes, names and the size
+
+    def objects(self) -> dict[str, int]:
+        """How many objects each class has."""
+        found = np.bincount(np.concatenate(self.classes), minlength=len(self.names))
+        return dict(zip(self.names, found.tolist(), strict=True))
 
 
 class Batch(NamedTuple):
@@ -50,17 +58,21 @@ def read_coco(
     width: int,
     height: int,
     only: Set[str] = frozenset(),
+    files: Set[str] | None = None,
 ) -> Dataset:
     """Pictures with annotations in COCO's format, stretched to width x height pixels.
 
     Classes are the categories by ascending id, limited to `only` if it is not empty. Crowd
-    annotations are excluded. Raises ModelError for missing or invalid files.
+    annotations are excluded. `files`: only these of the pictures. Raises ModelError for missing or
+    invalid files.
     """
     try:
         about = json.loads(annotations.read_text(encoding="utf-8"))
         categories = sorted(about["categories"], key=lambda category: category["id"])
         pictures = {picture["id"]: picture for picture in about["images"]}
         objects: dict[int, list[Any]] = {number: [] for number in pictures}
+        if files is not None:
+            pictures = {k: p for k, p in pictures.items() if p["file_name"] in files}
         for thing in about["annotations"]:
             if not thing.get("iscrowd", 0):
                 objects[thing["image_id"]].append(thing)
@@ -84,10 +96,13 @@ def read_coco(
     )
     pixels = np.empty((len(pictures), height, width, 3), np.uint8)
     boxes, classes = [], []
+    names = [category["name"] for category in categories]
+    digest = hashlib.sha256(json.dumps([width, height, names]).encode())
     for done, (number, picture) in enumerate(pictures.items()):
         path = images / picture["file_name"]
         try:
-            pixels[done] = stretch(path.read_bytes())
+            encoded = path.read_bytes()
+            pixels[done] = stretch(encoded)
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror}") from error
         except tf.errors.InvalidArgumentError as error:
@@ -98,9 +113,13 @@ def read_coco(
         sides = np.array([picture["width"], picture["height"]] * 2, np.float32)
         boxes.append(np.clip(xyxy / sides, 0, 1).astype(np.float32))
         classes.append(np.array([index[thing["category_id"]] for thing in mine], np.int32))
+        about = boxes[-1].tobytes(), classes[-1].tobytes()
+        for part in (picture["file_name"].encode(), encoded, *about):
+            digest.update(hashlib.sha256(part).digest())
     if not sum(map(len, boxes)):
         raise ModelError(f"{annotations} contains no objects of the {len(index)} categories")
-    return Dataset(pixels, boxes, classes, [category["name"] for category in categories])
+    used = [picture["file_name"] for picture in pictures.values()]
+    return Dataset(pixels, boxes, classes, names, used, digest.hexdigest())
 
 
 def batch(data: Dataset, seed: int, step: int, size: int, mosaics: int, augment: bool) -> Batch:

@@ -116,8 +116,12 @@ def _mish(x: Tensor) -> tuple[Tensor, Any]:
 TRAINABLE_ACTIVATIONS = {**ACTIVATIONS, "mish": tf.custom_gradient(_mish)}
 
 
-def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tensor], Tensor]:
+def forward(
+    network: Network, vector: Tensor, image: Tensor, training: bool = True
+) -> tuple[list[Tensor], Tensor]:
     """The network from pixels to heads, normalizing by the batch's own mean and variance.
+
+    With `training` False it normalizes by the vector's, and the heads are those of `graph.body`.
 
     vector: float32 [count_floats(network)]. image: float32 [N, height, width, 3], RGB, 0..1.
     Returns the heads as `graph.body` does, but before the logistic also where it is the activation
@@ -131,9 +135,11 @@ def forward(network: Network, vector: Tensor, image: Tensor) -> tuple[list[Tenso
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
         conv = next(convs)
-        if _is_logistic_head(network, conv.layer):
+        if training and _is_logistic_head(network, conv.layer):
             layer = replace(layer, activation="linear")
-        x, statistics = _convolutional(layer, conv, [next(pieces) for _ in sizes_of(conv)], x)
+        x, statistics = _convolutional(
+            layer, conv, [next(pieces) for _ in sizes_of(conv)], x, training
+        )
         measured.append(statistics)
         return x
 
@@ -150,7 +156,7 @@ def _is_logistic_head(network: Network, layer: int) -> bool:
 
 
 def _convolutional(
-    layer: Convolutional, conv: ConvShape, pieces: list[Tensor], x: Tensor
+    layer: Convolutional, conv: ConvShape, pieces: list[Tensor], x: Tensor, training: bool
 ) -> tuple[Tensor, Tensor]:
     """The layer's output, and this batch's statistics in the layer's piece of the vector."""
     *small, kernel = pieces
@@ -166,9 +172,11 @@ def _convolutional(
     ]
     x = groups[0] if layer.groups == 1 else tf.concat(groups, axis=3)
     if conv.batch_normalize:
-        beta, gamma, *_ = small
+        beta, gamma, *running = small
         x, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
+            *(x, gamma, beta, *([None, None] if training else running)),
+            epsilon=BATCH_NORM_EPSILON,
+            is_training=training,
         )
         statistics = [tf.zeros(2 * filters), mean, variance, tf.zeros(tf.size(kernel))]
     else:

@@ -1,16 +1,14 @@
-"""The training loop: steps, learning-rate schedule, and resumable checkpoints.
+"""The training loop: steps, learning-rate schedule, validation, and resumable checkpoints.
 
-A cosine schedule after a warm-up, and an exponential moving average of the weights, which is the
-result. Checkpoints are replaced atomically, so the last one is intact even if the process is
-killed.
+A cosine schedule after a warm-up, and an exponential moving average of the weights, which is what
+is validated and written. Checkpoints are replaced atomically, so the last one is intact even if the
+process is killed.
 """
 
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,70 +19,14 @@ from yolov4.errors import ModelError
 from yolov4.network.heads import Yolo
 from yolov4.network.network import Network
 from yolov4.network.weights import Array
+from yolov4.train.checkpoint import History, Plan, State, Validated
 from yolov4.train.data import Dataset, batch, cut
 from yolov4.train.forward import forward, parts
 from yolov4.train.loss import Losses, Truth, losses
-from yolov4.train.optimizer import Optimizer
 
 STATISTICS_MOMENTUM = 0.03
 SMALL = 128  # pixels; appearance is learned from small pictures in about half the time
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Hyperparameters; a checkpoint is resumed only with the same ones."""
-
-    steps: int
-    batch: int = 16
-    towers: int = 1  # parts of the batch that run concurrently, each with its own statistics
-    mosaics: int = 0  # pictures of the batch that are composed of four
-    rate: float = 2e-3
-    warm_up: int = 100  # steps
-    decay: float = 0.05  # of kernels only, times the rate
-    muon: bool = False  # for kernels, instead of AdamW: see `optimizer`
-    small_steps: int = 0  # number of first steps with pictures of SMALL pixels
-    average: float = 0.998  # decay of the moving average, after its warm-up
-    seed: int = 0
-    augment: bool = True
-    checkpoint_every: int = 100  # steps
-
-    def learning_rate(self, step: int) -> float:
-        if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * done))))
-
-
-class State:
-    """The content of a checkpoint."""
-
-    def __init__(self, vector: Array, network: Network, plan: Plan) -> None:
-        self.step = 0
-        self.vector = tf.Variable(vector)
-        self.average = tf.Variable(vector)
-        self.optimizer = Optimizer(network, plan.decay, plan.muon)
-
-    def _variables(self) -> dict[str, Any]:
-        return {"vector": self.vector, "average": self.average, **self.optimizer.state}
-
-    def save(self, path: Path, plan: Plan) -> None:
-        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
-        temporary = path.with_name(path.name + ".unfinished")
-        with temporary.open("wb") as file:
-            np.savez(file, step=self.step, plan=json.dumps(asdict(plan)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-
-    def load(self, path: Path, plan: Plan) -> None:
-        with np.load(path) as saved:
-            if str(saved["plan"]) != json.dumps(asdict(plan)):
-                raise ModelError(f"{path} was written with other options: delete it to start over")
-            if saved["vector"].shape != self.vector.shape:
-                raise ModelError(f"{path} was written for another network: delete it to start over")
-            self.step = int(saved["step"])
-            for name, variable in self._variables().items():
-                variable.assign(saved[name])
+CURVE = 200  # points of the loss curve
 
 
 def train(
@@ -94,20 +36,28 @@ def train(
     plan: Plan,
     checkpoint: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
+    validate: Callable[[Any, int], Validated] | None = None,
+    record: Callable[[History], None] = lambda history: None,
+    run: dict[str, str] | None = None,
 ) -> Array:
-    """Train from `vector` and return the averaged weights.
+    """Train from `vector` and return the averaged weights; with `validate`, the best of them.
 
-    Resumes from `checkpoint` if it exists; writes it at regular intervals and when interrupted.
+    validate: weights and step -> their AP; at the start, every `plan.validate_every` steps and at
+    the end.
+    record: called after each validation and at the end. Resumes from `checkpoint` if it exists and
+    is of the same `run`; writes it at regular intervals and when interrupted.
     """
-    state = State(vector, network, plan)
+    state = State(vector, network, plan, run)
     if checkpoint and checkpoint.exists():
-        state.load(checkpoint, plan)
+        state.load(checkpoint)
         say(f"resuming at step {state.step} from {checkpoint}")
     full = _step(network, state, plan)
     small = _step(_resized(network, SMALL), state, plan) if plan.small_steps else full
     begun, first = time.monotonic(), state.step
     recent: list[Losses] = []
     try:
+        if validate and not state.history.validations:
+            _validate(state, validate, say)
         while state.step < plan.steps:
             mosaics = plan.mosaics if plan.augment else 0
             examples = batch(data, plan.seed, state.step, plan.batch, mosaics, plan.augment)
@@ -120,16 +70,47 @@ def train(
             state.step += 1
             recent = [*recent[-49:], step_losses]
             say(_progress(state.step, plan, recent, time.monotonic() - begun, state.step - first))
+            if state.step % max(1, plan.steps // CURVE) == 0:
+                box, objectness, classes = np.mean(recent, axis=0).tolist()
+                state.history.losses.append((state.step, box, objectness, classes))
+            if validate and (state.step % plan.validate_every == 0 or state.step == plan.steps):
+                _validate(state, validate, say)
+                record(state.history)
             if checkpoint and state.step % plan.checkpoint_every == 0:
-                state.save(checkpoint, plan)
+                state.save(checkpoint)
     except (KeyboardInterrupt, SystemExit):
         if checkpoint and state.step > first:
-            state.save(checkpoint, plan)
+            state.save(checkpoint)
+        say(_interrupted(state, plan, checkpoint))
         raise
     if checkpoint:
-        state.save(checkpoint, plan)
-    result: Array = state.average.numpy()
+        state.save(checkpoint)
+    record(state.history)
+    result: Array = state.best if state.history.best else state.average.numpy()
     return result
+
+
+def _validate(
+    state: State, validate: Callable[[Any, int], Validated], say: Callable[[str], None]
+) -> None:
+    done = validate(state.average, state.step)
+    best = state.history.best
+    state.history.validations.append(done)
+    if not best or done.ap > best.ap:
+        state.best = state.average.numpy()
+    verdict = "the best so far" if state.history.best is done else "not the best"
+    say(f"validation after step {done.step}: AP {done.ap:.4f}, AP50 {done.ap50:.4f}, {verdict}")
+
+
+def _interrupted(state: State, plan: Plan, checkpoint: Path | None) -> str:
+    if not (checkpoint and checkpoint.exists()):
+        return f"interrupted after step {state.step} of {plan.steps}: nothing is kept"
+    best = state.history.best
+    found = f", with the best weights so far (AP {best.ap:.4f} at step {best.step})" if best else ""
+    return (
+        f"interrupted after step {state.step} of {plan.steps}: {checkpoint} is kept{found}. "
+        "Run the same command again to continue"
+    )
 
 
 def _resized(network: Network, size: int) -> Network:

@@ -1,4 +1,4 @@
-"""COCO's AP of a servable's outputs, by the same rules as `loadtest accuracy` over HTTP."""
+"""COCO's AP of detections, by the same rules as `loadtest accuracy` over HTTP."""
 
 import contextlib
 import io
@@ -51,10 +51,16 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(pictures, categories, objects)
 
 
+class Scores(NamedTuple):
+    ap: float  # at IoU 0.50:0.95
+    ap50: float
+    classes: dict[str, tuple[float | None, float | None]]  # label -> both; None without objects
+
+
 def average_precision(
     annotations: Annotations, names: Sequence[str], answers: Mapping[str, Outputs]
-) -> float:
-    """AP at IoU 0.50:0.95 over the categories that the model has, on all annotated pictures.
+) -> Scores:
+    """AP over the categories that the model has, and of each, on all annotated pictures.
 
     answers: file name -> outputs. A picture without an answer counts as one without detections.
     ModelError if the model has no category in common with the annotations.
@@ -95,7 +101,18 @@ def average_precision(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return float(evaluation.stats[0])
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, category]
+    columns = {number: k for k, number in enumerate(evaluation.params.catIds)}
+    classes = {}
+    for label, number in matched.matched.items():
+        of_class = precision[:, :, columns[number]]
+        classes[label] = _mean(of_class), _mean(of_class[0])  # the first IoU is 0.50
+    return Scores(float(evaluation.stats[0]), float(evaluation.stats[1]), classes)
+
+
+def _mean(precision: npt.NDArray[Any]) -> float | None:
+    known = precision[precision > -1]  # pycocotools' mark of a category without objects
+    return float(known.mean()) if known.size else None
 
 
 def _rows(picture: Mapping[str, Any], matched: Match, outputs: Outputs) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def verify(
             _compare(report, wanted, found)
             answers[0][path.name], answers[1][path.name] = wanted, found
     if truth:
-        before, after = (average_precision(truth, model.names, one) for one in answers)
+        before, after = (average_precision(truth, model.names, one).ap for one in answers)
         report.average_precision = before, after
         report.categories = match(model.names, truth.categories)
     return report

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from yolov4.darknet.weights import read_vector, read_weights
 from yolov4.darknet.writer import write_cfg, write_model
 from yolov4.demo.scenes import write_scenes
 from yolov4.errors import ModelError
+from yolov4.load import read_network
 from yolov4.network.architecture import yolov4_tiny
 from yolov4.network.network import Network
 from yolov4.network.weights import conv_shapes, count_floats
+from yolov4.train.checkpoint import Plan, State, Validated
 from yolov4.train.forward import initial
-from yolov4.train.loop import Plan, State
-from yolov4.train.transfer import starting_vector, transfer, with_classes
+from yolov4.train.transfer import starting_vector, trainable, transfer, with_classes
+from yolov4.train.validation import Validation
 
 START = yolov4_tiny(64, 64, 5, 0.125)
 START_NAMES = ["star", "dog", "heart", "cat", "key"]
@@ -41,7 +45,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(scenes: Path, out: Path, steps: int, *more: str) -> list[str]:
     files = ["--data", str(scenes / "instances.json"), "--images", str(scenes)]
     files += ["--cfg", str(scenes / "start.cfg"), "--out", str(out)]
-    return ["train", *files, "--name", "n", "--steps", str(steps), "--batch", "4", *more]
+    files += ["--name", "n", "--steps", str(steps), "--batch", "4", "--validation", "0"]
+    return ["train", *files, *more]
 
 
 class Training:
@@ -167,6 +172,112 @@ def test_partial_weights_are_a_start(
     assert "ends with layer 28" in capsys.readouterr().err
 
 
+def test_another_run_never_continues_this_one(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other pictures, annotations, classes, weights, options or sizes do not finish it again."""
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    command = arguments(data, tmp_path, 2, "--validation=0.2", "--class", "key", "--class", "fish")
+    assert main(command) == 0
+    weights = (tmp_path / "n.weights").read_bytes()
+    assert main(command) == 0  # the same run is finished already
+    assert "resuming at step 2" in capsys.readouterr().err
+
+    annotations = data / "instances.json"
+    original = annotations.read_text()
+    moved = json.loads(original)
+    for thing in moved["annotations"]:
+        thing["bbox"][0] += 1
+    pictures = sorted(data.glob("*.jpg"))
+    first = pictures[0].read_bytes()
+
+    def refused(command: list[str], what: str) -> None:
+        assert main(command) == 2
+        assert f"n.checkpoint.npz belongs to a run with other {what}" in capsys.readouterr().err
+        assert (tmp_path / "n.weights").read_bytes() == weights
+
+    annotations.write_text(json.dumps(moved))
+    refused(command, "pictures or annotations and other validation pictures or annotations. To st")
+    annotations.write_text(original)
+    pictures[0].write_bytes(pictures[1].read_bytes())
+    refused(command, "")
+    pictures[0].write_bytes(first)
+    refused([*command[:-1], "star"], "pictures or annotations")
+    refused([*command, "--weights", str(scenes / "start.weights")], "starting weights")
+    refused([*command, "--seed", "7"], "options (seed)")
+    (data / "start.cfg").write_text((data / "start.cfg").read_text().replace("=64", "=96"))
+    refused(command, "pictures or annotations and other validation pictures or annotations and ot")
+    (data / "start.cfg").write_text((scenes / "start.cfg").read_text())
+    assert main(command) == 0
+
+
+def test_the_best_weights_are_written_and_the_page_says_which(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aps = iter([0.1, 0.4, 0.9, 0.2])
+    seen: list[np.ndarray] = []
+
+    def validated(self: Validation, vector: Any, step: int) -> Validated:
+        seen.append(np.asarray(vector))
+        return Validated(step, next(aps), 0.95, {"key": (0.9, 0.95)})
+
+    monkeypatch.setattr(Validation, "__call__", validated)
+    assert main([*arguments(scenes, tmp_path, 3), "--validation=0.2"]) == 0
+    written = read_vector(tmp_path / "n.weights", read_cfg(tmp_path / "n.cfg"))
+    np.testing.assert_array_equal(written, seen[2])
+    assert (seen[2] != seen[3]).any()
+    page = (tmp_path / "n.html").read_text()
+    assert "those after step 2, with the highest AP" in page
+    assert "0.900 (AP50 0.950)" in page
+
+
+def test_classes_without_examples_are_named(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((scenes / "instances.json").read_text())
+    content["categories"].append({"id": 99, "name": "unicorn"})
+    path = tmp_path / "more.json"
+    path.write_text(json.dumps(content))
+    command = [*arguments(scenes, tmp_path, 1), "--data", str(path), "--class", "key"]
+    assert main([*command, "--class", "unicorn"]) == 0
+    text = capsys.readouterr().err
+    assert "warning: the training pictures show no unicorn: they cannot be learned" in text
+    assert 'class="none">none' in (tmp_path / "n.html").read_text()
+
+
+def test_an_interruption_says_what_is_kept(
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        if "] 2/4" in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("yolov4.train.loop.bar", interrupt)
+    assert main(arguments(scenes, tmp_path, 4, "--validation=0.2")) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(
+        f"interrupted after step 2 of 4: {tmp_path / 'n.checkpoint.npz'} is kept"
+    )
+    assert "with the best weights so far (AP 0." in last
+    assert last.endswith("Run the same command again to continue")
+
+
+def test_a_built_in_network_is_a_start() -> None:
+    """As `--cfg`, with COCO's names: the class scores of a person are kept."""
+    network, names = read_network("yolov4-tiny", None, names_required=False)
+    assert (network.classes, len(names)) == (80, 80)
+    vector = np.arange(count_floats(network), dtype=np.float32)
+    trained, start = transfer(trainable(network), vector, names, ["robot", "person"], seed=0)
+    assert trained == with_classes(network, 2)
+    old, new = vector[-255 * 257 :][:255], start[-21 * 257 :][:21]  # biases of the last convolution
+    np.testing.assert_array_equal(new.reshape(3, 7)[:, 6], old.reshape(3, 85)[:, 5])
+
+
 def test_transfer_keeps_all_but_the_scores_of_new_classes() -> None:
     vector = np.arange(len(initial(START, 0)), dtype=np.float32)
     network, found = transfer(START, vector, START_NAMES, ["key", "fish", "star"], seed=0)
@@ -191,13 +302,23 @@ def test_a_checkpoint_with_other_options_is_refused(tmp_path: Path) -> None:
     def fresh(network: Network, plan: Plan) -> State:
         return State(np.zeros(count_floats(network), np.float32), network, plan)
 
-    plan = Plan(steps=5)
-    fresh(START, plan).save(tmp_path / "c.npz", plan)
-    fresh(START, plan).load(tmp_path / "c.npz", plan)
-    with pytest.raises(ModelError, match="other options: delete it"):
-        fresh(START, plan).load(tmp_path / "c.npz", Plan(steps=6))
-    with pytest.raises(ModelError, match="another network: delete it"):
-        fresh(with_classes(START, 3), plan).load(tmp_path / "c.npz", plan)
+    path, plan = tmp_path / "c.npz", Plan(steps=5)
+    fresh(START, plan).save(path)
+    fresh(START, plan).load(path)
+    with pytest.raises(ModelError, match=r"other options \(steps, rate\)\. To start over, delete"):
+        fresh(START, Plan(steps=6, rate=1)).load(path)
+    with pytest.raises(ModelError, match="with other network"):
+        fresh(with_classes(START, 3), plan).load(path)
+    with pytest.raises(ModelError, match=r"other network and other options \(seed\)"):
+        fresh(START.resized(96, 64), Plan(steps=5, seed=1)).load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", bytes(100)])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path, plan = tmp_path / "c.npz", Plan(steps=5)
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"c\.npz is not a checkpoint of this version, or is dam"):
+        State(np.zeros(count_floats(START), np.float32), START, plan).load(path)
 
 
 def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
@@ -206,12 +327,21 @@ def test_the_rate_warms_up_and_falls_to_a_hundredth() -> None:
     np.testing.assert_allclose(rates, [0.01, 1, 1, 0.505, 0.01], atol=1e-9)
 
 
-@pytest.mark.parametrize("option", ["--steps=0", "--batch=0", "--rate=0"])
-def test_senseless_numbers_are_refused(
-    option: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--steps=0", "--steps and --batch must be at least 1"),
+        ("--batch=0", "--steps and --batch must be at least 1"),
+        ("--rate=0", "--steps and --batch must be at least 1"),
+        ("--validation=1", "--validation must be at least 0, and below 1"),
+        ("--val-images=here", "--val-images needs --val-annotations"),
+    ],
+)
+def test_senseless_options_are_refused(
+    option: str, reason: str, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments(scenes, tmp_path, 1), option]) == 2
-    assert "error: --steps and --batch must be at least 1" in capsys.readouterr().err
+    assert f"error: {reason}" in capsys.readouterr().err
 
 
 def test_a_cfg_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

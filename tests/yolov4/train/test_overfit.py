@@ -25,9 +25,10 @@ def test_four_scenes_are_learnt_by_heart(tmp_path: Path, new_coords: bool) -> No
     pytest.importorskip("pycocotools", reason="needs pycocotools")
     from yolov4.export.saved_model import export
     from yolov4.train.anchors import find_anchors
+    from yolov4.train.checkpoint import Plan
     from yolov4.train.data import read_coco
     from yolov4.train.forward import initial
-    from yolov4.train.loop import Plan, train
+    from yolov4.train.loop import train
 
     annotations = write_scenes([0, 1, 2, 3], tmp_path, processes=1)
     data = read_coco(annotations, tmp_path, SIDE, SIDE)
