@@ -99,7 +99,9 @@ def _chart(lines: Sequence[Line], steps: int, top: float, mark: int | None = Non
         parts.append(f'<text {at} text-anchor="middle">{round(share * steps)}</text>')
     if mark is not None:
         parts.append(f'<path class="grid" style="stroke-opacity:.6" d="M{x(mark):.1f} 24V{y(0)}"/>')
-        parts.append(f'<text x="{x(mark):.1f}" y="20" text-anchor="middle">best</text>')
+        early = mark < steps / 2
+        at = f'x="{x(mark) + (4 if early else -4):.1f}" y="38"'
+        parts.append(f'<text {at} text-anchor="{"start" if early else "end"}">best</text>')
     for i, (what, points) in enumerate(lines):
         colour = COLOURS[i]
         path = "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in points)
