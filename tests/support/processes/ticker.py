@@ -2,8 +2,9 @@
 
     python -m tests.support.processes.ticker FILE [gateway]
 
-FILE gets 8 bytes for each tick: the seconds by which it came late, without those in which the
-thread could run and waited for a core, which are other processes' doing.
+FILE gets 8 bytes for each tick: the seconds by which it came late, without those for which a thread
+of the process (the loop's, or one that held the GIL) waited for a core: that is other processes'
+doing.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,23 @@ MODULE = "tests.support.processes.ticker"
 
 
 async def tick(file: Path) -> None:
-    waited = os.open("/proc/thread-self/schedstat", os.O_RDONLY)  # this thread's, from here on
     ticks = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     while True:
-        before, waited_s = time.perf_counter(), _waited_s(waited)
+        before, waited_s = time.perf_counter(), _waited_s()
         await asyncio.sleep(INTERVAL_S)
         late_s = time.perf_counter() - before - INTERVAL_S
-        os.write(ticks, struct.pack("d", late_s - (_waited_s(waited) - waited_s)))
+        after = _waited_s()
+        noise_s = max(after[thread] - waited_s.get(thread, 0.0) for thread in after)
+        os.write(ticks, struct.pack("d", late_s - noise_s))
 
 
-def _waited_s(scheduled: int) -> float:
-    """Time that the thread has waited for a core; Documentation/scheduler/sched-stats.rst."""
-    return int(os.pread(scheduled, 100, 0).split()[1]) / 1e9
+def _waited_s() -> dict[str, float]:
+    """Time that each thread has waited for a core; Documentation/scheduler/sched-stats.rst."""
+    waited = {}
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(OSError), open(f"/proc/self/task/{thread}/schedstat") as statistics:
+            waited[thread] = int(statistics.read().split()[1]) / 1e9
+    return waited
 
 
 def stalls(file: Path) -> list[float]:
