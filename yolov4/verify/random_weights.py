@@ -18,7 +18,8 @@ def random_vector(network: Network, seed: int = 0) -> Array:
     """float32 [count_floats(network)], in the order of a `.weights` file.
 
     The statistics of each batch normalization are roughly those of its input for a picture of
-    noise, so that values neither vanish nor explode in a hundred layers.
+    noise, so that values neither vanish nor explode in a hundred layers. Most activations are in
+    their nearly linear part, so that rounding is not amplified from layer to layer either.
     """
     rng = np.random.default_rng(seed)
     pieces: list[Array] = []
@@ -28,12 +29,13 @@ def random_vector(network: Network, seed: int = 0) -> Array:
         shape = next(convolutions)
         *window, filters = shape.kernel
         kernel = rng.normal(0.0, np.prod(window) ** -0.5, shape.kernel).astype(np.float32)
-        bias = rng.normal(0.0, 0.5, filters).astype(np.float32)
+        center = 1.0 if layer.batch_normalize else 0.0
+        bias = rng.normal(center, 0.5, filters).astype(np.float32)
         linear = replace(layer, activation="linear")
         y = convolutional(linear, ConvWeights(kernel, np.zeros(filters, np.float32)), x)
         mean, variance = (part.numpy() for part in tf.nn.moments(y, [0, 1, 2]))
         if layer.batch_normalize:
-            gamma = rng.uniform(0.5, 1.5, filters).astype(np.float32)
+            gamma = rng.uniform(0.25, 0.75, filters).astype(np.float32)
             # Not exactly: a map of one pixel has no variance.
             mean, variance = 0.9 * mean, variance + 0.1 * mean**2 + 0.01
             y = (y - mean) * gamma / np.sqrt(variance + BATCH_NORM_EPSILON) + bias
