@@ -30,7 +30,7 @@ PAGES = {  # documents elsewhere in the repository, and the page that each becom
 SOURCES = {page: source for source, page in PAGES.items()}
 TEMPLATE = re.compile(r"{{ \$(?:value|labels\.(\w+)).*?}}")
 LINK = re.compile(r"(\]\()([^)#\s]+)")
-MARKER = re.compile(r"<!-- (settings|metrics|endpoints|alerts|decisions|help: (.+?)) -->")
+MARKER = re.compile(r"<!-- (settings|metrics|endpoints|alerts|decisions|darknet|help: (.+?)) -->")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -67,6 +67,8 @@ def _generated(match: re.Match[str]) -> str:
         return "\n".join(alerts())
     if match[1] == "decisions":
         return "\n".join(decisions())
+    if match[1] == "darknet":
+        return "\n".join(darknet())
     return "\n\n".join(commands(match[2]))
 
 
@@ -101,6 +103,16 @@ def decisions() -> Iterator[str]:
     for record in sorted(DECISIONS.glob("2*.md"), reverse=True):
         title = record.read_text().partition("\n")[0].removeprefix("# ")
         yield f"- {record.name[:10]}: [{title}]({record.name})"
+
+
+def darknet() -> Iterator[str]:
+    """A table of a `.cfg`'s sections, and what becomes of their keys."""
+    from yolov4.darknet.keys import KEYS
+
+    yield "| section | keys | refused unless | ignored |\n|---|---|---|---|"
+    for section, keys in KEYS.items():
+        columns = [" ".join(f"`{key}`" for key in kind.split()) for kind in keys]
+        yield f"| `[{section}]` | {' | '.join(columns)} |"
 
 
 def metrics() -> Iterator[str]:
