@@ -49,7 +49,7 @@ def test_every_cfg_of_a_folder_is_in_the_table(
     assert numbers
     assert all(0 < float(number) < 1e-3 for number in numbers.groups())
     assert "| `unread.cfg` | OpenCV: " in table
-    assert "| `xnor.cfg` | line 11: xnor=1 in [convolutional] is not supported |" in table
+    assert "| `xnor.cfg` | line 12: xnor=1 in [convolutional] is not supported |" in table
     assert "| `classifier.cfg` | line 6: [softmax] is not supported |" in table
     assert "The same files: `again.cfg` and `accepted.cfg`." in table
 
