@@ -11,7 +11,7 @@ COLOURS = ("#3949ab", "#e65100", "#00796b")
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; font-size: 12px; fill: currentColor; }
+svg { width: 100%; height: auto; overflow: visible; font-size: 12px; fill: currentColor; }
 svg .grid { stroke: currentColor; stroke-opacity: .15; }
 svg path { fill: none; stroke-width: 2; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
