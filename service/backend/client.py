@@ -112,9 +112,8 @@ class TFServing:
         """Health-checks all targets. Returns the newest version as soon as one target is healthy;
         the other checks go on. Raises the first target's error if none is."""
         await self._backends.known(timeout_s)
-        checks = [
-            asyncio.create_task(self._check(target, timeout_s)) for target in self._backends.targets
-        ]
+        targets = self._backends.targets  # of now: one that vanishes meanwhile has answered too
+        checks = [asyncio.create_task(self._check(target, timeout_s)) for target in targets]
         for check in checks:
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)
@@ -122,7 +121,7 @@ class TFServing:
         for next_check in asyncio.as_completed(checks):
             problem = await next_check
             if problem is None:
-                return max(target.version or 0 for target in self._backends.targets)
+                return max(target.version or 0 for target in targets)
             problems.append(problem)
         raise problems[0]
 
