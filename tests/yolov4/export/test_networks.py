@@ -3,7 +3,6 @@
 Needs `networks/` in DETECT_TEST_DATA, of `.cfg` files and the `.weights` beside them.
 """
 
-import re
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,14 @@ NETWORKS = sorted((DATA / "networks").glob("*.cfg")) if DATA else []
     NETWORKS or [pytest.param(None, marks=pytest.mark.skip("needs networks/ in DETECT_TEST_DATA"))],
     ids=lambda cfg: cfg.stem if cfg else "none",
 )
-def test_a_network_detects_what_opencv_detects(cfg: Path, tmp_path: Path) -> None:
+def test_a_network_detects_what_opencv_detects(
+    cfg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = read_cfg(cfg)
+    if isinstance(network.heads[0], Region):
+        pytest.skip("OpenCV suppresses the boxes of a [region] twice; see test_cfgs, test_detect")
+    # OpenCV's; these networks have channels of hardly any variance.
+    monkeypatch.setattr("yolov4.network.weights.BATCH_NORM_EPSILON", 1e-6)
     names = tmp_path / "classes.names"
     names.write_text("".join(f"class {i}\n" for i in range(network.classes)))
     weights = cfg.with_suffix(".weights")
@@ -35,9 +40,7 @@ def test_a_network_detects_what_opencv_detects(cfg: Path, tmp_path: Path) -> Non
     assert main(["export", *options, *files, "--repository", str(tmp_path)]) == 0
     predict = load(tmp_path / "net" / "1")
     reader = OpenCV(cfg, weights, (network.width, network.height))
-    # OpenCV takes a [region]'s `thresh`, which is of training, for the least score.
-    region = isinstance(network.heads[0], Region)
-    threshold = float(re.findall(r"(?m)^thresh *= *(\S+)", cfg.read_text())[0]) if region else 0.25
+    threshold = 0.25
     compared = 0
     for path in [*SAMPLES, *sorted((cfg.parent.parent / "photos").glob("*.jpg"))]:
         answer = predict([path.read_bytes()])
