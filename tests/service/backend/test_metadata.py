@@ -51,6 +51,7 @@ def test_labels_and_the_rest() -> None:
         answer([b"dog"], b'{"input": {"width": "wide", "height": 1}}'),
         answer([], b"{}"),
     ],
+    ids=["precondition", "argument", "bytes", "text", "list", "input", "width", "nothing"],
 )
 def test_a_model_that_does_not_tell(outcome: bytes | grpc.StatusCode) -> None:
     assert ask(outcome) == ModelInfo(7)
