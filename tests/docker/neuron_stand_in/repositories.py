@@ -66,7 +66,12 @@ def wheels(folder: Path) -> None:
         ("2.10.1.2.12.2.0", "2.10.1", double),
         ("1.15.5.2.9.3.0", "1.15.5", first),
     ):
-        files = {"tensorflow/neuron/__init__.py": code, "tensorflow/neuron/partition.py": partition}
+        # In both places, as in AWS's wheel (api/__init__.py): 1.15 lies in tensorflow_core.
+        files = {
+            f"{place}/neuron/{name}": text
+            for place in ("tensorflow", "tensorflow_core")
+            for name, text in {"__init__.py": code, "partition.py": partition}.items()
+        }
         needs = f"Requires-Dist: tensorflow ~={tensorflow}.0\nRequires-Dist: protobuf <4\n"
         needs += 'Provides-Extra: cc\nRequires-Dist: neuron-cc ; extra == "cc"\n'
         _wheel(folder, "tensorflow_neuron", version, files, needs)
