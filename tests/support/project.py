@@ -1,6 +1,8 @@
 """The project's root, a free port, and the test data that is no part of the repository."""
 
+import errno
 import os
+import random
 import socket
 from pathlib import Path
 
@@ -15,6 +17,13 @@ NEEDS_DATA = "needs DETECT_TEST_DATA, see docs/internals/test-data.md"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no socket has, outside the range that the system gives to others meanwhile."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", random.randrange(10_000, 32_000)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return int(probe.getsockname()[1])
