@@ -18,9 +18,10 @@ from . import __version__
 from .api.app import create_app
 from .core import logs
 from .core.lifecycle import Lifecycle
+from .core.log_settings import PREFIX, SettingsError
 from .core.metrics import Metrics
 from .server.connection import Connection, protocol_factory
-from .settings import MIB, PREFIX, Settings, SettingsError
+from .settings import MIB, Settings
 
 OTHER_DESCRIPTORS = 200  # of probes beyond the limit, of gRPC, of the process
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h

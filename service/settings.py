@@ -4,27 +4,17 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    FilePath,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, FilePath, ValidationInfo, field_validator
 
 from .core import tls
+from .core.log_settings import PREFIX, LogSettings
 
-PREFIX = "DETECT_"
 MIB = 1024 * 1024
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
-LogFormat = Annotated[Literal["json", "text"], BeforeValidator(str.lower)]
 
 MODEL_NAME = r"[\w.-]{1,128}"  # part of a path
 
@@ -34,35 +24,6 @@ UNITS = {"s": "seconds", "bytes": "bytes", "pixels": "pixels"}  # by the last pa
 def split_names(text: str) -> tuple[str, ...]:
     """`a, b` as a tuple; empty for an empty text."""
     return tuple(map(str.strip, text.split(","))) if text.strip() else ()
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used. The message names the variable and says what it may be."""
-
-
-class LogSettings(BaseSettings):
-    """What the gateway and the embedded model server share."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
-
-    log_level: LogLevel = Field(
-        "info",
-        description="Minimum level of log lines: `debug`, `info`, `warning` (5xx responses, lost"
-        " model servers) or `error` (bugs).",
-    )
-    log_format: LogFormat = Field("json", description="`json`, one object per line, or `text`.")
-
-    @classmethod
-    def load(cls) -> Self:
-        """Raises SettingsError with one line for each variable that cannot be used."""
-        try:
-            return cls()
-        except ValidationError as error:
-            lines = (
-                f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-            raise SettingsError("\n".join(lines)) from error
 
 
 class Settings(LogSettings):
@@ -157,6 +118,12 @@ class Settings(LogSettings):
         " model server is called; uploads beyond it get 503.",
     )
     max_pixels: Count = Field(50_000_000, description="Maximum width x height of one image.")
+    downscale: bool = Field(
+        False,
+        description="`on`: JPEGs over `DETECT_MAX_PIXELS`, up to 64 times as many pixels, are"
+        " decoded at a half, a quarter or an eighth of their width and height. `off`: they get"
+        " 413.",
+    )
     max_pixel_bytes: Count = Field(
         384 * MIB,
         description="Memory in bytes for all images being decoded, drawn or encoded at the same"
@@ -290,10 +257,14 @@ class Settings(LogSettings):
         """A Markdown table of all settings: variable, default, unit and description."""
         rows = ["| variable | default | unit | |", "|---|---|---|---|"]
         for name, field in cls.model_fields.items():
-            default = "unset" if field.default is None else f"`{field.default}`"
+            default = "unset" if field.default is None else f"`{_shown(field.default)}`"
             unit = UNITS.get(name.rpartition("_")[2], "")
             rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {unit} | {field.description} |")
         return "\n".join(rows) + "\n"
+
+
+def _shown(default: object) -> object:
+    return ("off", "on")[default] if isinstance(default, bool) else default
 
 
 if __name__ == "__main__":

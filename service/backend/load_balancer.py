@@ -50,7 +50,7 @@ class Target:
                 logging.WARNING,
                 backend=self.name,
                 status="Start the model server with a higher --grpc_max_threads: at least"
-                " gateways x (DETECT_MAX_IN_FLIGHT + 1) + 1.",
+                " gateways x models x (DETECT_MAX_IN_FLIGHT + 1) + 1.",
                 cause=cause,
             )
 

@@ -7,7 +7,7 @@ in a thread. The number of segments or chunks that either looks at is limited.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 
@@ -21,6 +21,7 @@ HEIF = find_spec("pillow_heif") is not None
 FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []))
 ISOLATED = {"AVIF", "HEIF"}  # decoded by isolated.py
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", *(["image/avif"] if AVIF else []))
+SCALES = (1, 2, 4, 8)  # libjpeg decodes at 1/1, 1/2, 1/4 and 1/8 of each side
 OPTIONAL_TYPES = {"image/avif", "image/heic", "image/heif"}
 _WORDS = ["JPEG", "PNG", "WebP", *(["AVIF"] if AVIF else []), *(["HEIC"] if HEIF else [])]
 ACCEPTED = f"{', '.join(_WORDS[:-1])} or {_WORDS[-1]}"
@@ -34,6 +35,7 @@ class Header:
     """The properties of an upload, from its header. `orientation`: EXIF, 1 to 8; 1 is upright.
 
     `coefficient_bytes`: what a decoder buffers for each pixel before it has one (progressive JPEG).
+    `scaled_by`: what a JPEG over the pixel limit is divided by, in each direction: 2, 4 or 8.
     """
 
     format: str
@@ -41,12 +43,14 @@ class Header:
     height: int
     orientation: int
     coefficient_bytes: int
+    scaled_by: int = 1
 
     @property
     def as_is(self) -> bool:
-        """Whether the model server sees what a viewer shows: it reads only JPEG and PNG, and knows
-        no EXIF."""
-        return self.orientation == 1 and self.format in ("JPEG", "PNG")
+        """Whether the model server gets the upload itself: it reads only JPEG and PNG, and knows
+        neither EXIF nor the pixel limit."""
+        upright = self.orientation == 1 and self.format in ("JPEG", "PNG")
+        return upright and self.scaled_by == 1
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -85,13 +89,19 @@ def bad_picture(sentence: str) -> Iterator[None]:
         raise BadPicture(sentence) from error
 
 
-def check_pixels(header: Header, max_pixels: int) -> None:
+def check_pixels(header: Header, max_pixels: int, downscale: bool = False) -> Header:
+    """The header, with the `scaled_by` at which the picture has at most `max_pixels` pixels.
+    Raises TooLarge for other pictures over the limit: all of them unless `downscale`."""
     pixels = header.width * header.height
-    if pixels > max_pixels:
-        raise TooLarge(
-            f"The picture has {header.width} x {header.height} = {pixels} pixels;"
-            f" the limit is {max_pixels}."
-        )
+    scales = SCALES if downscale and header.format == "JPEG" else (1,)
+    for by in scales:
+        if pixels <= by**2 * max_pixels:
+            return replace(header, scaled_by=by) if by > 1 else header
+    jpegs = f", for JPEG {SCALES[-1] ** 2 * max_pixels}" if downscale else ""
+    raise TooLarge(
+        f"The picture has {header.width} x {header.height} = {pixels} pixels;"
+        f" the limit is {max_pixels}{jpegs}."
+    )
 
 
 def _orientation(exif_bytes: bytes) -> int:

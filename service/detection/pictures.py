@@ -46,8 +46,7 @@ class Pictures:
         if header is None:
             loop = asyncio.get_running_loop()
             header = await loop.run_in_executor(self._headers, image.pillow_header, data)
-        image.check_pixels(header, self._settings.max_pixels)
-        return header
+        return image.check_pixels(header, self._settings.max_pixels, self._settings.downscale)
 
     async def draw(
         self, data: bytes, detections: Sequence[Detection], deadline: float, timings: Timings

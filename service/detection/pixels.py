@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..core.errors import TooLarge
-from .image import ISOLATED, Header, bad_picture, open_image
+from .image import ISOLATED, SCALES, Header, bad_picture, open_image
 
 # The shorter side that remains, pixels: more than twice the 608 of YOLOv4's usual input. A photo of
 # 12 megapixels (4032 x 3024) keeps all its pixels.
@@ -49,11 +49,12 @@ class Picture:
 
 
 def reduction(header: Header) -> int:
-    """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side."""
+    """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side, or what the
+    pixel limit requires."""
     if header.format in ISOLATED:
         return 1
     side = min(header.width, header.height)
-    return next((by for by in (8, 4, 2) if side >= by * KEPT_SIDE), 1)
+    return max(by for by in SCALES if by == header.scaled_by or side >= by * KEPT_SIDE)
 
 
 def decoding_bytes(header: Header) -> int:
@@ -81,7 +82,7 @@ def decode(data: bytes, header: Header) -> Image.Image:
         )
     with bad_picture(DAMAGED), open_image(data) as image:
         _draft(image, header)
-        by = reduction(header) // round(header.width / image.width)
+        by = reduction(header) // round(max(header.width, header.height) / max(image.size))
         return _turned(_reduced(_rgb(image), by), header.orientation)
 
 
@@ -96,7 +97,7 @@ def verify(data: bytes, header: Header) -> None:
 def _draft(image: Image.Image, header: Header) -> None:
     """Has a JPEG decoded at its reduced size; does nothing to other formats."""
     by = reduction(header)
-    image.draft(None, (image.width // by, image.height // by))
+    image.draft(None, (max(1, image.width // by), max(1, image.height // by)))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -167,7 +167,8 @@ def test_the_page_lists_every_variable() -> None:
 
 
 def test_the_settings_that_compose_passes_on_exist() -> None:
-    from service.settings import PREFIX, Settings
+    from service.core.log_settings import PREFIX
+    from service.settings import Settings
 
     passed = set(compose.config("cpu")["services"]["gateway"]["environment"])
     assert passed <= {PREFIX + name.upper() for name in Settings.model_fields}

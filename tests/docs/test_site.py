@@ -10,8 +10,9 @@ import pytest
 
 from service.api.app import create_app
 from service.core.lifecycle import Lifecycle
+from service.core.log_settings import PREFIX
 from service.core.metrics import Metrics
-from service.settings import PREFIX, Settings
+from service.settings import Settings
 from tests.support.project import ROOT
 
 LOADED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?([^\" >]+)")

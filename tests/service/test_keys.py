@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from service import keys
+from service.core.log_settings import SettingsError
 from service.keys import KeyFile, parse
-from service.settings import SettingsError
 from tests.support.project import ROOT
 
 DIGEST = hashlib.sha256(b"k").hexdigest()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import PREFIX, LogSettings, Settings, SettingsError
+from service.core.log_settings import PREFIX, LogSettings, SettingsError
+from service.settings import Settings
 from tests.support.project import ROOT
 
 
@@ -112,6 +113,15 @@ def test_log_settings_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LogSettings.load() == LogSettings(log_level="warning", log_format="text")
 
 
+def test_downscale_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().downscale is False
+    monkeypatch.setenv("DETECT_DOWNSCALE", "on")
+    assert Settings.load().downscale is True
+    monkeypatch.setenv("DETECT_DOWNSCALE", "4")
+    with pytest.raises(SettingsError, match=r"^DETECT_DOWNSCALE='4': .*valid boolean"):
+        Settings.load()
+
+
 @pytest.mark.parametrize("value", ["inf", "nan"])
 def test_times_are_finite(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     for variable in ("DETECT_DEADLINE_S", "DETECT_DRAIN_S"):
@@ -130,6 +140,7 @@ def test_the_reference_has_every_setting_with_default_unit_and_description() -> 
     assert cells["DETECT_DEADLINE_S"][:2] == ["`10`", "seconds"]
     assert cells["DETECT_MAX_UPLOAD_BYTES"][:2] == ["`20971520`", "bytes"]
     assert cells["DETECT_MAX_PIXELS"][:2] == ["`50000000`", "pixels"]
+    assert cells["DETECT_DOWNSCALE"][:2] == ["`off`", ""]
     assert cells["DETECT_MODEL_VERSION"][0] == "unset"
     for name, (_, _, sentence) in cells.items():
         assert re.fullmatch(r"(gRPC|[A-Z`]).{10,}\.", sentence), f"{name} has no sentence"

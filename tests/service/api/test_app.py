@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.settings import Settings, SettingsError
+from service.core.log_settings import SettingsError
+from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess, wait_for

@@ -298,6 +298,7 @@ def test_call_refused_for_want_of_threads_is_full_if_there_is_no_other_server(
     lines = thread_warnings(busy, capfd)
     assert len(lines) == 1  # not one for each call
     assert '"level":"warning"' in lines[0]
+    assert "gateways x models x (DETECT_MAX_IN_FLIGHT + 1) + 1" in lines[0]
     assert "Server Threadpool Exhausted" in lines[0]
 
 

@@ -58,6 +58,27 @@ def test_pixel_limit_is_exact_and_needs_no_decoding() -> None:
         check_pixels(header_of(header_only(30_000, 30_000)), LIMIT)
 
 
+@pytest.mark.parametrize("by", [2, 4, 8])
+def test_a_jpeg_over_the_limit_gets_the_smallest_scale_that_fits(by: int) -> None:
+    fits = check_pixels(header_of(header_only(1000 * by, 1000 * by)), LIMIT, downscale=True)
+    assert (fits.scaled_by, fits.shown, fits.as_is) == (by, (1000 * by, 1000 * by), False)
+    larger = header_of(header_only(1000 * by + 1, 1000 * by))
+    if by < 8:
+        assert check_pixels(larger, LIMIT, downscale=True).scaled_by == 2 * by
+    else:
+        with pytest.raises(TooLarge, match="limit is 1000000, for JPEG 64000000"):
+            check_pixels(larger, LIMIT, downscale=True)
+    within = header_of(header_only(1000, 1000))
+    assert check_pixels(within, LIMIT, downscale=True) == within
+    assert within.as_is
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_only_jpeg_is_scaled(kind: str) -> None:
+    with pytest.raises(TooLarge, match="1001 x 1000"):
+        check_pixels(header_of(picture(1001, 1000, kind)), LIMIT, downscale=True)
+
+
 def test_zero_pixels_are_refused() -> None:
     with pytest.raises(BadPicture):
         header_of(header_only(0, 0))

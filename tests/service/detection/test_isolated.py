@@ -72,6 +72,7 @@ def test_other_modes(kind: str, mode: str) -> None:
     assert decoded(jpeg.data).size == (64, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_larger_than_its_header_says_does_not_get_the_memory(kind: str) -> None:
     """Some kilobytes that decode to millions of pixels, in a file that says 64 x 48."""

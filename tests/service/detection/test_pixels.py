@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -126,13 +127,21 @@ def test_a_large_picture_is_decoded_at_a_fraction_of_its_size(
     assert min(pixel) > 200
 
 
+def test_a_side_shorter_than_the_scale() -> None:
+    data = picture(5, 900)
+    header = replace(header_of(data), scaled_by=8)
+    assert decode(data, header).size == (1, 113)
+
+
 MEASURE = """
 import sys
+from dataclasses import replace
 from service.detection import image, pixels
 data = sys.stdin.buffer.read()
 def resident(name):
     return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024
 header = image.plain_header(data) or image.pillow_header(data)
+header = image.check_pixels(header, int(sys.argv[1]), downscale=True)
 open("/proc/self/clear_refs", "w").write("5")  # from here on, VmHWM counts anew
 before = resident("VmRSS")
 pixels.normalize_orientation(data, header)
@@ -141,23 +150,24 @@ print(resident("VmHWM") - before, pixels.decoding_bytes(header))
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode", "save"),
+    ("kind", "mode", "save", "limit"),
     [
-        ("JPEG", "RGB", {}),
-        ("JPEG", "CMYK", {}),
-        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
-        ("PNG", "RGBA", {}),
-        ("PNG", "P", {}),
-        ("WEBP", "RGB", {}),
-        ("WEBP", "RGBA", {"lossless": True, "method": 0}),
+        ("JPEG", "RGB", {}, 12_000_000),
+        ("JPEG", "CMYK", {}, 12_000_000),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}, 12_000_000),
+        ("JPEG", "RGB", {}, 3_000_000),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}, 200_000),
+        ("PNG", "RGBA", {}, 12_000_000),
+        ("PNG", "P", {}, 12_000_000),
+        ("WEBP", "RGB", {}, 12_000_000),
+        ("WEBP", "RGBA", {"lossless": True, "method": 0}, 12_000_000),
     ],
 )
 def test_decoding_takes_no_more_memory_than_is_reserved(
-    kind: str, mode: str, save: dict[str, object]
+    kind: str, mode: str, save: dict[str, object], limit: int
 ) -> None:
     data = picture(4000, 3000, kind, mode, orientation=6, **save)
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE], cwd=ROOT, input=data, capture_output=True, check=True
-    )
+    command = [sys.executable, "-c", MEASURE, str(limit)]
+    run = subprocess.run(command, cwd=ROOT, input=data, capture_output=True, check=True)
     peak, reserved = map(int, run.stdout.split())
     assert 0.3 * reserved < peak < 1.05 * reserved + 8 * 2**20
