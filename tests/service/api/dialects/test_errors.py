@@ -16,6 +16,12 @@ from service.backend import messages as m
 from tests.support.fakes.fake_backend import FakeBackend, Refuse, answer
 from tests.support.inputs.jpeg_mutations import mutation, seeds
 from tests.support.inputs.pictures import picture
+from tests.support.oracles.two_decoders import (
+    expected_status,
+    header_status,
+    pillow_size,
+    tensorflow_size,
+)
 from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 KEY = "k" * 43
@@ -119,6 +125,18 @@ def expect(response: httpx.Response, dialect: Dialect, status: int) -> str:
     return sentence
 
 
+def as_tensorflow(data: bytes) -> Any:
+    if not tensorflow_size(data):
+        raise Refuse(grpc.StatusCode.INVALID_ARGUMENT, "Invalid JPEG data")
+    return answer([])
+
+
+@pytest.fixture(scope="module")
+def unlimited(backend: FakeBackend) -> Iterator[GatewayProcess]:
+    with GatewayProcess(backend=backend.target, deadline_s=60) as process:
+        yield process
+
+
 @every
 def test_a_picture_that_is_none(gateway: GatewayProcess, dialect: Dialect) -> None:
     assert "picture" in expect(dialect.post(gateway, b"no picture"), dialect, 400)
@@ -204,3 +222,27 @@ def test_damaged_pictures_are_answered_in_its_own_form(
         assert response.status_code in (200, 400, 413, 415), response.text
         if response.status_code != 200:
             expect(response, dialect, response.status_code)
+
+
+@pytest.mark.slow
+@every
+def test_the_corpus_is_answered_in_its_own_form(
+    unlimited: GatewayProcess, backend: FakeBackend, data: Path, dialect: Dialect
+) -> None:
+    """Every 13th file. A sender of damaged pictures is quarantined: Pillow then judges instead of
+    TensorFlow, and the few files on which they disagree may have either status."""
+    folder = data / "jpeg-corpus"
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")[::13]
+    assert len(paths) > 20
+    backend.reply = as_tensorflow
+    statuses = set()
+    for path in paths:
+        content = path.read_bytes()
+        quarantined = header_status(content) or (200 if pillow_size(content) else 400)
+        response = dialect.post(unlimited, content)
+        statuses.add(response.status_code)
+        expected = {expected_status(content), quarantined}
+        assert response.status_code in expected, (path.name, response.text)
+        if response.status_code != 200:
+            expect(response, dialect, response.status_code)
+    assert {200, 400} <= statuses
