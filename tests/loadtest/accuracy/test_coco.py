@@ -28,7 +28,7 @@ def test_ap_through_the_endpoint_is_verifys(
     data: Path, official: Official, coco_repository: Path, tmp_path: Path
 ) -> None:
     float32 = through_the_endpoint(data, coco_repository, tmp_path / "f32")
-    assert float32 == pytest.approx(0.271, abs=0.001)
+    assert float32 == pytest.approx(0.274, abs=0.001)
 
     version = export_official(official.weights, tmp_path / "models", "bf16")
     bfloat16 = through_the_endpoint(data, tmp_path / "models", tmp_path / "bf16")
