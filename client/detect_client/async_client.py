@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from .errors import DetectError
 from .pictures import Picture
 from .results import Model, Result
 from .retry import Attempts
+from .window import ordered
 
 Answer = TypeVar("Answer")
 
@@ -94,18 +95,9 @@ class AsyncClient:
                     return error
                 raise
 
-        pending: deque[asyncio.Task[Result | DetectError]] = deque()
-        try:
-            for picture in many:
-                pending.append(asyncio.create_task(one(picture)))
-                if len(pending) >= in_flight:
-                    yield await pending.popleft()
-            while pending:
-                yield await pending.popleft()
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+        async with aclosing(ordered(many, one, in_flight)) as results:
+            async for result in results:
+                yield result
 
     async def model(self) -> Model:
         """See `Client.model`."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from ...async_client import AsyncClient
 from ...errors import DetectError
+from ...window import ordered
 from ..folder import STOPS
 from ..options import Options, Stop
 from . import rows
@@ -21,9 +20,6 @@ from .stores import Item, Store, Unreadable
 
 READ_AHEAD = 3  # pictures that are read or waiting, for each that is with the service
 EXAMPLES = 10
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 @dataclass
@@ -135,21 +131,3 @@ class Pace:
         start = max(now, self._next)
         self._next = start + self._interval_s
         await asyncio.sleep(start - now)
-
-
-async def ordered(
-    entries: Iterable[In], work: Callable[[In], Awaitable[Out]], window: int
-) -> AsyncGenerator[Out, None]:
-    """`work` of each entry in order, with at most `window` of them begun and not yet taken."""
-    pending: deque[asyncio.Future[Out]] = deque()
-    try:
-        for entry in entries:
-            pending.append(asyncio.ensure_future(work(entry)))
-            if len(pending) >= window:
-                yield await pending.popleft()
-        while pending:
-            yield await pending.popleft()
-    finally:
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
