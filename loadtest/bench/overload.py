@@ -4,11 +4,15 @@ This gateway, LitServe and BentoML in turn, each with the same embedded model se
 by a closed loop, then an open loop at multiples of it. A caller disconnects after DEADLINE_S.
 Goodput is the share of the capacity, or of the requests if those are fewer, that was answered in
 time, once the queues have filled.
+
+The load generator has a core of its own and the servers have the others, so that its work, which
+grows with the load, is not theirs.
 """
 
 import argparse
 import asyncio
 import contextlib
+import os
 import statistics
 import subprocess
 import sys
@@ -47,6 +51,7 @@ class Trial(NamedTuple):
     fill_s: float
     answers: list[Answer]
     growth_mb: float  # of the server's resident memory, during the trial
+    generator_busy: float  # share of the generator's core; near 1 the generator is the limit
 
     def row(self) -> str:
         good = [a for a in self.answers if a.status == 200 and a.latency_s <= DEADLINE_S]
@@ -60,13 +65,14 @@ class Trial(NamedTuple):
         median = f"{1000 * statistics.median(refused):.0f} ms" if refused else "-"
         return (
             f"{self.factor:g}x | {len(self.answers)} | {goodput:.0%} | {len(good)} | {p99:.1f} s |"
-            f" {len(refused)} | {median} | {other} | {self.growth_mb:+.0f} MB"
+            f" {len(refused)} | {median} | {other} | {self.growth_mb:+.0f} MB |"
+            f" {self.generator_busy:.0%}"
         )
 
 
 HEAD = (
     "| | offered | requests | goodput | answered in time | their P99 | refused |"
-    " median time to refusal | late, failed | memory |\n|---|---|---|---|---|---|---|---|---|---|"
+    " median time to refusal | late, failed | memory | generator |\n|" + 11 * "---|"
 )
 
 
@@ -119,16 +125,29 @@ async def trial(service: Service, request: bytes, rate: float, seconds: float) -
     return answers
 
 
+@contextlib.contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """This process, and those that it starts meanwhile, run on these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def overload(server: Running, options: argparse.Namespace) -> Iterator[Trial]:
     server.load(RAW, CALLERS, 3)  # warm-up
     load = server.load(RAW, CALLERS, options.seconds)
     saturation = load.answered / load.seconds
     for factor in options.factors:
-        before = server.tree.resident_mb()
+        before, cpu_s = server.tree.resident_mb(), time.process_time()
         requests = trial(server.service, server.requests[RAW], factor * saturation, options.seconds)
         answers = asyncio.run(requests)
         growth = server.tree.resident_mb() - before
-        yield Trial(factor, saturation, options.seconds, 0.4 * options.seconds, answers, growth)
+        busy = (time.process_time() - cpu_s) / options.seconds
+        fill_s = 0.4 * options.seconds
+        yield Trial(factor, saturation, options.seconds, fill_s, answers, growth, busy)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,10 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jpeg = options.picture.read_bytes()
     except OSError as error:
         raise CommandError(f"--picture {options.picture}: {error.strerror}") from error
+    generator, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        raise CommandError("overload needs two cores, one of them for the load generator")
     install(servers)
-    with model_server(base) as backend:
+    with pinned(set(others)), model_server(base) as backend:
         for server in servers:
-            with running(server, backend, jpeg) as up:
+            with running(server, backend, jpeg) as up, pinned({generator}):
                 wait_until_ready(up)
                 for result in overload(up, options):
                     if result.factor == options.factors[0]:
