@@ -44,14 +44,14 @@ def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Fa
     )
     app.state.gateway = gateway = Gateway(settings, metrics, lifecycle)
     problems.install(app)
-    docs.install(app)
-    page.install(app)
     # Not by include_router, which runs FastAPI's own handler instead of the routes'.
     path = settings.api_keys_file
     auth = APIKeyAuth(path) if path else None
     app.router.routes += [*_detection_routes(gateway, auth), *_operation_routes(gateway)]
     for dialect in (Doods, DeepStack, Instances, InferenceProtocol):
         app.router.routes += dialect(gateway, auth).routes()
+    docs.install(app)  # these last: routes are tried one after another
+    page.install(app)
     return app
 
 

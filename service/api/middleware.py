@@ -5,13 +5,13 @@ import os
 import re
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..core import logs
 from ..core.lifecycle import PROBE_PATHS
 from ..core.metrics import Metrics
-from ..core.responses import CSP, CSP_DENY_ALL, SECURITY_HEADERS_RAW
+from ..core.responses import CSP_DENY_ALL_RAW, CSP_RAW, SECURITY_HEADERS_RAW
 from ..detection.timings import Timings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -45,15 +45,15 @@ class ObservabilityMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers.setdefault(CSP, CSP_DENY_ALL)
-                message["headers"] += SECURITY_HEADERS_RAW
+                headers = message["headers"]  # raw: MutableHeaders would cost 6 µs
+                headers += SECURITY_HEADERS_RAW
+                headers.append((b"x-request-id", request_id.encode()))
+                if all(name != CSP_RAW for name, _ in headers):
+                    headers.append(CSP_DENY_ALL_RAW)
                 if timings:
                     timings["total"] = time.perf_counter() - started
-                    headers["Server-Timing"] = ", ".join(
-                        f"{part};dur={seconds * 1000:.2f}" for part, seconds in timings.items()
-                    )
+                    parts = [f"{part};dur={s * 1000:.2f}" for part, s in timings.items()]
+                    headers.append((b"server-timing", ", ".join(parts).encode()))
             await send(message)
 
         try:

@@ -6,13 +6,13 @@ dependencies here: the API key, and the query, which its own model validates.
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import request_response
 from starlette.types import Receive, Scope, Send
 
 from ..core.errors import BadParameter
@@ -31,7 +31,11 @@ class DirectRoute(APIRoute):
         self._takes_request = "request" in parameters
         self._model: type[BaseModel] | None = get_args(query.annotation)[0] if query else None
         self._checks = [d.dependency for d in self.dependencies if d.dependency is not None]
-        self.app = request_response(self._respond)
+        self.app = self._answer
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._respond(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
         for check in self._checks:
@@ -70,6 +74,8 @@ def parse_query(model: type[BaseModel], request: Request) -> BaseModel:
 
     Raises BadParameter with one sentence for each parameter that is unknown, repeated or invalid.
     """
+    if not request.scope["query_string"]:
+        return _defaults(model)
     values: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         field = model.model_fields.get(name)
@@ -84,6 +90,11 @@ def parse_query(model: type[BaseModel], request: Request) -> BaseModel:
     except ValidationError as error:
         sentences = (_sentence(model, e["type"], e["loc"], e["msg"]) for e in error.errors())
         raise BadParameter("; ".join(list(sentences)[:5]) + ".") from error
+
+
+@cache
+def _defaults(model: type[BaseModel]) -> BaseModel:
+    return model.model_validate({})
 
 
 def _sentence(model: type[BaseModel], kind: str, where: tuple[int | str, ...], text: str) -> str:

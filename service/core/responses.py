@@ -8,6 +8,8 @@ SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-st
 CSP = "Content-Security-Policy"
 CSP_DENY_ALL = "default-src 'none'; frame-ancestors 'none'"
 
+CSP_RAW = CSP.lower().encode()
+CSP_DENY_ALL_RAW = (CSP_RAW, CSP_DENY_ALL.encode())
 SECURITY_HEADERS_RAW = [(k.lower().encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"

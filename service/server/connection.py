@@ -156,6 +156,8 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes | memoryview) -> None:
         self._unproductive_bytes = 0
+        if not self.cycle.body:  # uvicorn would copy it into a bytearray, and out again
+            self.cycle.body, body = cast(bytearray, bytes(body)), b""
         super().on_body(cast(bytes, body))
 
     def on_message_complete(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -42,23 +42,25 @@ async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
 
     Call once the body is consumed; only `http.disconnect` can follow.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None
     disconnect = asyncio.ensure_future(request.receive())
     cancel = partial(_cancel, task)
     disconnect.add_done_callback(cancel)
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
         if disconnect.done() and not disconnect.cancelled():
+            task.uncancel()
             raise ClientDisconnect from None
         raise
     finally:
         disconnect.remove_done_callback(cancel)
         disconnect.cancel()
-        # An exception raised here references this frame; if the frame referenced the exception's
-        # task in turn, the picture would stay in memory until a garbage collection.
-        del task, cancel
+        # An exception raised here references this frame; if the frame referenced the work in turn,
+        # the picture would stay in memory until a garbage collection.
+        del task, cancel, work
 
 
-def _cancel(task: asyncio.Future[T], _: object) -> None:
+def _cancel(task: asyncio.Task[Any], _: object) -> None:
     task.cancel()

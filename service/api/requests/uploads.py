@@ -84,7 +84,7 @@ async def read_body(request: Request, limit: int, reservation: Reservation) -> b
             first.append(chunk)
         else:
             rest += chunk
-    return b"".join([*first, rest])
+    return b"".join([*first, rest] if rest else first)  # a single chunk is not copied
 
 
 async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:
