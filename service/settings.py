@@ -125,7 +125,7 @@ class Settings(LogSettings):
         " 413.",
     )
     max_pixel_bytes: Count = Field(
-        384 * MIB,
+        448 * MIB,
         description="Memory in bytes for all images being decoded, drawn or encoded at the same"
         " time; others wait.",
     )

@@ -126,9 +126,12 @@ class Gateway:
         fields["bytes"] = sum(map(len, pictures))
         # One request takes at most half of the slots, and never fills the queue.
         window = asyncio.Semaphore(max(1, self.settings.max_in_flight // 2))
+        turn = asyncio.Lock()
 
         async def detect(data: bytes, part: Timings) -> Result:
             async with window:
+                async with turn:  # a call copies its picture: one call in each turn of the loop
+                    await asyncio.sleep(0)
                 now = perf_counter()
                 until = deadline(request, started, now, self.settings.deadline_s)
                 return await detector.detect(data, query, until, part, sender(request))

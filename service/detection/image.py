@@ -19,7 +19,9 @@ from . import jpeg
 AVIF = features.check("avif")
 HEIF = find_spec("pillow_heif") is not None
 FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []))
-ISOLATED = {"AVIF", "HEIF"}  # decoded by isolated.py
+ISOLATED = {"AVIF", "HEIF"}
+# Pillow copies a decoded WebP of 4 bytes a pixel while it holds the GIL: 10 ms at this size.
+LARGE_WEBP_PIXELS = 4_000_000
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", *(["image/avif"] if AVIF else []))
 SCALES = (1, 2, 4, 8)  # libjpeg decodes at 1/1, 1/2, 1/4 and 1/8 of each side
 OPTIONAL_TYPES = {"image/avif", "image/heic", "image/heif"}
@@ -51,6 +53,12 @@ class Header:
         neither EXIF nor the pixel limit."""
         upright = self.orientation == 1 and self.format in ("JPEG", "PNG")
         return upright and self.scaled_by == 1
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it is decoded in a process of its own, by isolated.py."""
+        large = self.width * self.height > LARGE_WEBP_PIXELS
+        return self.format in ISOLATED or (self.format == "WEBP" and large)
 
     @property
     def shown(self) -> tuple[int, int]:

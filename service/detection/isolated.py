@@ -1,7 +1,8 @@
-"""AVIF and HEIC to JPEG, in a process of their own with a limit on its memory.
+"""AVIF, HEIC and large WebP to JPEG, in a process of their own with a limit on its memory.
 
-Their decoders allocate what the compressed stream asks for, whatever size the file's header says,
-and are large C libraries for rare formats: neither may end the gateway.
+The decoders of AVIF and HEIC allocate what the compressed stream asks for, whatever size the file's
+header says, and are large C libraries for rare formats: neither may end the gateway. Pillow's WebP
+decoder holds the GIL while it copies all pixels, and the event loop would wait.
 """
 
 import os
@@ -18,6 +19,8 @@ from . import pixels
 from .image import Header, pillow_header
 
 PACKAGES = Path(__file__).parents[2]
+# What Python may need to find its libraries; API keys and the like stay here.
+VARIABLES = {"PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"}
 
 
 def to_jpeg(data: bytes, header: Header, deadline: float) -> pixels.Picture:
@@ -32,7 +35,7 @@ def to_jpeg(data: bytes, header: Header, deadline: float) -> pixels.Picture:
             input=data,
             capture_output=True,
             cwd=PACKAGES,
-            env=os.environ | {"MALLOC_ARENA_MAX": "1"},  # an arena takes 64 MiB of addresses
+            env=_environment(),
             timeout=max(0.0, deadline - time.perf_counter()),
         )
     except subprocess.TimeoutExpired as error:
@@ -40,6 +43,11 @@ def to_jpeg(data: bytes, header: Header, deadline: float) -> pixels.Picture:
     if done.returncode:
         raise BadPicture("The picture's data is damaged, or larger than its header says.")
     return pixels.Picture(done.stdout, *header.shown)
+
+
+def _environment() -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in VARIABLES & os.environ.keys()}
+    return inherited | {"MALLOC_ARENA_MAX": "1"}  # an arena takes 64 MiB of addresses
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from ..core.errors import BadPicture, TooLarge
 from ..settings import Settings
 from . import drawing, image, isolated, pixels
-from .image import ISOLATED, Header
+from .image import Header
 from .models import Detection
 from .pixels import Picture
 from .quarantine import Quarantine
@@ -54,7 +54,7 @@ class Pictures:
         """The picture with its detections, as JPEG. Raises errors.DetectError."""
         header = await self.header(data)
         needed = pixels.decoding_bytes(header)
-        if header.format in ISOLATED:
+        if header.isolated:
             # Not within the block: whoever holds memory must not wait for more.
             async with self.normalized(data, header, deadline, timings) as picture:
                 data = picture.data
@@ -92,7 +92,7 @@ class Pictures:
         """The picture as an upright JPEG, whose memory counts until the end of the block."""
         started = time.perf_counter()
         async with self._workers.reserve(pixels.decoding_bytes(header), deadline) as memory:
-            if header.format in ISOLATED:
+            if header.isolated:
                 picture = await memory.run(isolated.to_jpeg, data, header, deadline)
             else:
                 picture = await memory.run(pixels.normalize_orientation, data, header)

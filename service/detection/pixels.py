@@ -13,17 +13,21 @@ from ..core.errors import TooLarge
 from .image import ISOLATED, SCALES, Header, bad_picture, open_image
 
 # The shorter side that remains, pixels: more than twice the 608 of YOLOv4's usual input. A photo of
-# 12 megapixels (4032 x 3024) keeps all its pixels.
+# 12 megapixels (4032 x 3024) keeps all its pixels, and of a panorama as many remain.
 KEPT_SIDE = 1536
+KEPT_PIXELS = 16_000_000
 MAX_JPEG_SIDE = 65_535  # ITU-T T.81, B.2.2: 16 bits
 # On photos a score moves by at most 0.004 at 100 and by 0.04 at 95; PNG would be exact, at ten
 # times the time and twice the bytes.
 QUALITY = 100
+# Of noise that would be 65 MB, which gRPC copies on the event loop; at LOWER_QUALITY it has at most
+# one byte a pixel.
+MOST_ENCODED_BYTES, LOWER_QUALITY = 16 * 1024 * 1024, 90
 DAMAGED = "The picture's data is damaged or ends early."
 # Pillow's RGB, and what turning or converting it makes of it. Of WebP, libwebp has two canvases,
 # hands out a third, and takes a little more for a lossless one.
 PIXEL_BYTES, WEBP_PIXEL_BYTES = 4, 18
-# Of AVIF and HEIC: at most 16 bits in each of the planes, RGBA, Pillow's RGB and it turned; and the
+# Of AVIF and HEIC at most 16 bits in each of the planes, RGBA, Pillow's RGB and it turned. And the
 # process that decodes them, with its libraries.
 ISOLATED_PIXEL_BYTES, ISOLATED_BYTES = 20, 64 * 1024 * 1024
 
@@ -49,21 +53,28 @@ class Picture:
 
 
 def reduction(header: Header) -> int:
-    """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side, or what the
-    pixel limit requires."""
-    if header.format in ISOLATED:
+    """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side, or what
+    KEPT_PIXELS or the pixel limit requires."""
+    if header.isolated:
         return 1
-    side = min(header.width, header.height)
-    return max(by for by in SCALES if by == header.scaled_by or side >= by * KEPT_SIDE)
+    side, pixels = min(header.width, header.height), header.width * header.height
+    return max(
+        by
+        for by in SCALES
+        if by == header.scaled_by
+        or side >= by * KEPT_SIDE
+        or pixels > (by / 2) ** 2 * KEPT_PIXELS  # half of it is not enough
+    )
 
 
 def decoding_bytes(header: Header) -> int:
     """Memory that `decode` takes at its peak."""
     pixels = header.width * header.height
+    process = ISOLATED_BYTES if header.isolated else 0
     if header.format in ISOLATED:
-        return ISOLATED_BYTES + ISOLATED_PIXEL_BYTES * pixels
+        return process + ISOLATED_PIXEL_BYTES * pixels
     if header.format == "WEBP":
-        return WEBP_PIXEL_BYTES * pixels
+        return process + WEBP_PIXEL_BYTES * pixels
     decoded = PIXEL_BYTES * pixels
     if header.format == "JPEG":
         decoded //= reduction(header) ** 2
@@ -123,7 +134,10 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 def normalize_orientation(data: bytes, header: Header) -> Picture:
     """An upright JPEG that every decoder takes. Raises as `decode`."""
     image = decode(data, header)
-    return Picture(encode(image, QUALITY, subsampling=0), *image.size)
+    encoded = encode(image, QUALITY, subsampling=0)
+    if len(encoded) > MOST_ENCODED_BYTES:
+        encoded = encode(image, LOWER_QUALITY)
+    return Picture(encoded, *image.size)
 
 
 def encode(image: Image.Image, quality: int, subsampling: int = 2) -> bytes:

@@ -31,7 +31,7 @@ async def read_form(request: Request, settings: Settings) -> Form:
     if media_type != uploads.FORM:
         raise UnsupportedMedia(f"Content-Type is {media_type[:80]!r}; send {uploads.FORM}.")
     limit = settings.max_upload_bytes + uploads.FORM_OVERHEAD
-    body = await uploads.read_body(request, limit, request.state.reservation)
+    body = await uploads.read_pieces(request, limit, request.state.reservation)
     picture: list[bytes] | None = None
     texts: dict[str, str] = {}
     chunks: list[bytes] = []
@@ -42,7 +42,7 @@ async def read_form(request: Request, settings: Settings) -> Form:
             max_segment_size=settings.max_upload_bytes,
             max_segment_count=MAX_PARTS,
         )
-        for event in parser.parse(body):
+        async for event in uploads.form_events(parser, body):
             if isinstance(event, MultipartSegment):
                 segment, chunks = event, []
             elif event:
@@ -52,7 +52,6 @@ async def read_form(request: Request, settings: Settings) -> Form:
                     picture = chunks
                 elif segment.filename is None:
                     texts[segment.name] = _text(segment.name, chunks)
-        parser.close()
     except ParserLimitReached as error:
         raise TooLarge(
             f"The form is too large ({error.args[0]}); a picture may have"

@@ -1,6 +1,7 @@
 """Reads the pictures of a request body: raw, or multipart parts named `image`, within limits."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from multipart import (
     MultipartError,
@@ -27,6 +28,9 @@ HINT = (
 )
 FORM_OVERHEAD = 64 * 1024  # bytes of boundaries and part headers around one picture
 FEW_CHUNKS = 4  # of 64 to 256 KiB
+PIECE = 1024 * 1024  # bytes that are parsed in one go, 4 ms at worst
+
+Pieces = list[bytes | bytearray]
 PLAIN = {"", "identity", "binary", "8bit", "7bit"}  # codings that change nothing
 
 
@@ -37,8 +41,8 @@ async def read_image(request: Request, settings: Settings, reservation: Reservat
         return await read_body(request, settings.max_upload_bytes, reservation)
     if media_type != FORM:
         raise UnsupportedMedia(f"{_describe(media_type)}; {HINT}.")
-    body = await read_body(request, settings.max_upload_bytes + FORM_OVERHEAD, reservation)
-    return _parse(body, options, settings.max_upload_bytes, 1)[0]
+    body = await read_pieces(request, settings.max_upload_bytes + FORM_OVERHEAD, reservation)
+    return (await _parse(body, options, settings.max_upload_bytes, 1))[0]
 
 
 async def read_images(
@@ -53,8 +57,8 @@ async def read_images(
         )
     # One picture over its own limit fails alone: the detector checks that.
     limit = settings.max_batch_bytes
-    body = await read_body(request, limit, reservation)
-    return _parse(body, options, limit, settings.max_batch_pictures)
+    body = await read_pieces(request, limit, reservation)
+    return await _parse(body, options, limit, settings.max_batch_pictures)
 
 
 def content_type(request: Request) -> tuple[str, dict[str, str]]:
@@ -76,15 +80,46 @@ def _describe(media_type: str) -> str:
 
 async def read_body(request: Request, limit: int, reservation: Reservation) -> bytes:
     """The whole body. Raises TooLarge, Full, SlowUpload, MalformedBody or ClientDisconnect."""
+    return b"".join(await read_pieces(request, limit, reservation))
+
+
+async def read_pieces(request: Request, limit: int, reservation: Reservation) -> Pieces:
+    """As `read_body`, in pieces of about PIECE bytes."""
     first: list[bytes] = []
-    rest = bytearray()
+    rest: list[bytearray] = []
     async for chunk in _chunks(request, limit, reservation):
         # Joining is fastest, but the chunks of large bodies would leave holes in the heap.
         if len(first) < FEW_CHUNKS:
             first.append(chunk)
-        else:
-            rest += chunk
-    return b"".join([*first, rest] if rest else first)  # a single chunk is not copied
+            continue
+        if not rest or len(rest[-1]) >= PIECE:
+            rest.append(bytearray())
+        rest[-1] += chunk
+    return [b"".join(first), *rest]  # a single chunk is not copied
+
+
+async def form_events(
+    parser: PushMultipartParser, body: Pieces
+) -> AsyncIterator[MultipartSegment | bytes | None]:
+    """The parser's events. Other requests have their turn between pieces, which are freed."""
+    body.reverse()
+    while body:
+        for event in parser.parse(body.pop()):
+            yield event
+        if body:
+            await asyncio.sleep(0)
+    parser.close()
+
+
+async def join_all(parts: Sequence[list[bytes]]) -> list[bytes]:
+    """Each part's chunks as one, which frees them; other requests have their turn between parts."""
+    joined: list[bytes] = []
+    for chunks in parts:
+        if joined:
+            await asyncio.sleep(0)
+        joined.append(b"".join(chunks))
+        chunks.clear()
+    return joined
 
 
 async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:
@@ -108,7 +143,9 @@ async def _chunks(request: Request, limit: int, reservation: Reservation) -> Asy
         yield chunk
 
 
-def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int) -> list[bytes]:
+async def _parse(
+    body: Pieces, options: dict[str, str], part_limit: int, max_parts: int
+) -> list[bytes]:
     """The parts named `image`. Any other is an error, since nothing would read it."""
     pictures: list[list[bytes]] = []
     try:
@@ -118,14 +155,12 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
             max_segment_count=max_parts + 1,
             header_charset="latin1",  # never fails: old clients send file names in any charset
         )
-        # Parsed whole, not chunk by chunk: that would copy every picture again.
-        for event in parser.parse(body):
+        async for event in form_events(parser, body):
             if isinstance(event, MultipartSegment):
                 _check_part(event, len(pictures), max_parts)
                 pictures.append([])
             elif event:
                 pictures[-1].append(event)
-        parser.close()
     except ParserLimitReached as error:
         raise TooLarge(
             f"A part of the form is too large ({error.args[0]}); it may have {part_limit} bytes"
@@ -135,7 +170,7 @@ def _parse(body: bytes, options: dict[str, str], part_limit: int, max_parts: int
         raise MalformedBody(f"The form is malformed ({error.args[0]}); {HINT}.") from error
     if not pictures:
         raise BadParameter(f"The form has no part named {PART!r}; {HINT}.")
-    return [b"".join(chunks) for chunks in pictures]
+    return await join_all(pictures)
 
 
 def _check_part(segment: MultipartSegment, before: int, max_parts: int) -> None:
