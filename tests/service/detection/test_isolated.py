@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -142,3 +143,35 @@ def test_without_pillow_heif_the_format_is_named() -> None:
         "UnsupportedMedia: The picture is a HEIC, which is read only where pillow-heif is"
         " installed; send JPEG, PNG, WebP or AVIF."
     )
+
+
+def test_a_large_webp_too_and_upright() -> None:
+    """Pillow's decoder holds the GIL for 4 bytes a pixel: the event loop stalled for 50 ms."""
+    assert not Header("WEBP", 2000, 2000, 1, 0).isolated
+    data = picture(2001, 2000, "WEBP", orientation=6)
+    header = pillow_header(data)
+    assert header.isolated
+    jpeg = isolated.to_jpeg(data, header, soon())
+    shown = decoded(jpeg.data)
+    assert shown.size == (jpeg.width, jpeg.height) == (2000, 2001)
+    here = decoded(pixels.normalize_orientation(data, header).data)
+    for at in ((8, 8), (1990, 8), (8, 1990)):
+        assert shown.getpixel(at) == here.getpixel(at)
+
+
+def test_the_process_does_not_get_the_gateways_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECT_API_KEYS_FILE", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/somewhere")
+    seen = []
+    run = subprocess.run
+
+    def watched(command: list[str], **options: Any) -> Any:
+        seen.append(options["env"])
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+    data = picture(2001, 2000, "WEBP")
+    isolated.to_jpeg(data, pillow_header(data), soon())
+    assert seen[0].keys() <= {"LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "MALLOC_ARENA_MAX"}
+    assert seen[0]["LD_LIBRARY_PATH"] == "/somewhere"

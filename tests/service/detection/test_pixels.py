@@ -1,6 +1,7 @@
 """Pictures decoded, turned upright and encoded again."""
 
 import io
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,15 @@ import pytest
 from PIL import Image
 
 from service.core.errors import BadPicture, TooLarge
-from service.detection.pixels import decode, normalize_orientation, verify
+from service.detection.image import Header
+from service.detection.pixels import (
+    MOST_ENCODED_BYTES,
+    decode,
+    encode,
+    normalize_orientation,
+    reduction,
+    verify,
+)
 from tests.support.inputs.pictures import picture
 from tests.support.oracles.two_decoders import header_of
 from tests.support.project import ROOT
@@ -171,3 +180,20 @@ def test_decoding_takes_no_more_memory_than_is_reserved(
     run = subprocess.run(command, cwd=ROOT, input=data, capture_output=True, check=True)
     peak, reserved = map(int, run.stdout.split())
     assert 0.3 * reserved < peak < 1.05 * reserved + 8 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "by"),
+    [(4032, 3024, 1), (5333, 3000, 1), (5334, 3000, 2), (16_000, 3000, 2), (16_000, 4001, 4)],
+)
+def test_of_a_panorama_at_most_16_megapixels_remain(width: int, height: int, by: int) -> None:
+    """Encoded again, 48 megapixels had up to 150 MB, which stalled the event loop for 100 ms."""
+    assert reduction(Header("JPEG", width, height, 6, 0)) == by
+
+
+def test_noise_is_encoded_at_a_lower_quality() -> None:
+    noise = Image.frombytes("RGB", (3000, 2900), os.urandom(3000 * 2900 * 3))
+    data = encode(noise, 95)
+    turned = normalize_orientation(data, replace(header_of(data), orientation=3))
+    assert len(turned.data) < MOST_ENCODED_BYTES
+    assert (turned.width, turned.height) == (3000, 2900)

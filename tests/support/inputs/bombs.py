@@ -1,6 +1,10 @@
-"""Uploads that are cheap to send and were expensive to look at: headers of millions of parts."""
+"""Uploads that are expensive to look at: headers of millions of parts, and the largest pictures."""
 
+import io
 import zlib
+from functools import cache
+
+from PIL import Image
 
 from tests.support.inputs.pictures import picture
 
@@ -24,6 +28,7 @@ def png_of(chunks: bytes) -> bytes:
     return whole[:33] + chunks + whole[33:]
 
 
+@cache
 def bombs(size: int = SIZE) -> dict[str, bytes]:
     empty = png_chunk(b"tEXt", b"")
     text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
@@ -42,6 +47,7 @@ def bombs(size: int = SIZE) -> dict[str, bytes]:
     }
 
 
+@cache
 def json_bombs(size: int = SIZE) -> dict[str, bytes]:
     """Bodies for the routes that take JSON: millions of values, or base64 that is slow to read."""
     picture_of = b'{"instances":[{"b64":"%b"}]}'
@@ -52,3 +58,31 @@ def json_bombs(size: int = SIZE) -> dict[str, bytes]:
         "escapes": picture_of % (size // 6 * b"\\u0041"),
         "spaced base64": picture_of % (size // 3 * b"AA "),
     }
+
+
+@cache
+def largest() -> dict[str, bytes]:
+    """Undamaged pictures as large as the limits allow, of noise, stored on their side."""
+    return {
+        "JPEG": noise(8660, 5773),
+        "progressive JPEG": noise(6000, 6000, progressive=True, subsampling=0),
+        "wide JPEG": noise(16_000, 3000),
+        "very wide JPEG": noise(65_000, 760),
+        "grey JPEG": noise(50_000, 1000, mode="L"),
+        "CMYK JPEG": noise(7000, 6500, mode="CMYK", quality=50),
+        "PNG": noise(2500, 2500, "PNG", compress_level=1),
+        "palette PNG": noise(7000, 7000, "PNG", mode="P", compress_level=1),
+        "RGBA PNG": picture(7000, 7000, "PNG", "RGBA", orientation=6),
+        "WebP": noise(4500, 4500, "WEBP"),
+        "RGBA WebP": noise(4500, 4500, "WEBP", "RGBA"),
+        "lossless WebP": picture(16_383, 1300, "WEBP", orientation=6, lossless=True),
+        "long upload": picture(64, 48) + bytes(20_000_000),
+    }
+
+
+def noise(width: int, height: int, kind: str = "JPEG", mode: str = "RGB", **save: object) -> bytes:
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    image = Image.effect_noise((1000, 750), 60).convert("RGB").resize((width, height))
+    image.convert(mode).save(out, kind, exif=exif.tobytes(), **save)
+    return out.getvalue()

@@ -1,13 +1,20 @@
 """Request bodies: hostile forms, encodings and media types."""
 
+import asyncio
+import os
 import re
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from service.api.requests import uploads
+from service.api.requests.memory_budget import MemoryBudget
+from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess
@@ -171,3 +178,35 @@ def test_json_without_a_picture(
     response = gateway.http.post("/detect", content=body, headers=headers)
     assert (response.status_code, response.json()["type"]) == (status, f"urn:problem:{kind}")
     assert says in response.json()["detail"]
+
+
+def test_others_have_their_turn_while_a_large_form_is_parsed() -> None:
+    """64 MiB of pictures stalled the event loop for 100 ms."""
+    asyncio.run(_parse_beside_others())
+
+
+async def _parse_beside_others() -> None:
+    pictures = [os.urandom(3 * uploads.PIECE), os.urandom(2 * uploads.PIECE)]
+    body = part(pictures[0]) + part(pictures[1]) + END
+    messages = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+    turns = 0
+
+    async def receive() -> dict[str, Any]:
+        piece = messages.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(messages)}
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += not messages
+            await asyncio.sleep(0)
+
+    headers = [(b"content-type", FORM.encode())]
+    scope = {"type": "http", "method": "POST", "headers": headers, "state": {}}
+    settings = Settings(max_batch_bytes=len(body))
+    counting = asyncio.create_task(count_turns())
+    with MemoryBudget(10 * len(body)).reservation() as reservation:
+        request = Request(scope, receive)
+        assert await uploads.read_images(request, settings, reservation) == pictures
+    counting.cancel()
+    assert turns > len(body) // uploads.PIECE
