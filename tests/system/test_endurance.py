@@ -68,7 +68,7 @@ class Seen:
     started: float = field(default_factory=time.monotonic)
     codes: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    wrong: list[tuple[int, int]] = field(default_factory=list)
+    wrong: list[tuple[int, int, str]] = field(default_factory=list)
     latencies: list[tuple[float, float]] = field(default_factory=list)
     resident: dict[str, list[int]] = field(default_factory=dict)
     descriptors: dict[str, list[int]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Seen:
             if status != 200:
                 self.reasons[answer["type"].removeprefix("urn:problem:")] += 1
             if status != deserved:
-                self.wrong.append((deserved, status))
+                self.wrong.append((deserved, status, str(answer.get("detail"))))
 
     def sample(self, name: str, pid: int) -> None:
         self.resident.setdefault(name, []).append(resident_bytes(pid))
