@@ -16,7 +16,7 @@ import uvicorn
 
 from . import __version__
 from .api.app import create_app
-from .core import logs
+from .core import logs, tracing
 from .core.lifecycle import Lifecycle
 from .core.log_settings import PREFIX, SettingsError
 from .core.metrics import Metrics
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)
+        traces = tracing.start() if settings.tracing else None
         metrics = Metrics()
         lifecycle = Lifecycle()
         app = create_app(settings, metrics, lifecycle)
@@ -127,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
     Server(config, lifecycle, settings.drain_s).run()
+    if traces is not None:
+        traces.stop()
     logs.event("stopped")
     return 0
 

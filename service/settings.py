@@ -86,6 +86,11 @@ class Settings(LogSettings):
     )
     ready_interval_s: Positive = Field(1, description="Health-check interval of the model servers.")
     ready_timeout_s: Positive = Field(1, description="Health-check timeout.")
+    tracing: bool = Field(
+        False,
+        description="`on`: export OpenTelemetry traces over OTLP, as its `OTEL_*` variables say;"
+        " needs `requirements/otel.txt`.",
+    )
     api_keys_file: Path | None = Field(
         None,
         description="File of the API keys that detection requests need, one `name sha256` per line"

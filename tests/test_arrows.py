@@ -26,6 +26,7 @@ DOORS = {
     "starlette": {"api"},
     "uvicorn": {"__main__", "server"},
     "PIL": {"detection"},
+    "opentelemetry": {"core"},
     "tensorflow_serving": {"backend", "model_server"},
     "tensorflow": {"backend", "model_server"},  # in backend message classes alone, see test_main
 }

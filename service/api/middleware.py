@@ -8,7 +8,7 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..core import logs
+from ..core import logs, tracing
 from ..core.lifecycle import PROBE_PATHS
 from ..core.metrics import Metrics
 from ..core.responses import CSP_DENY_ALL_RAW, CSP_RAW, SECURITY_HEADERS_RAW
@@ -36,6 +36,7 @@ class ObservabilityMiddleware:
         sent_id = Headers(scope=scope).get("x-request-id", "")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else os.urandom(16).hex()
         logs.request_id.set(request_id)  # for the rest of this task, which is the request's own
+        span = tracing.start_request(scope, request_id)
         state = scope.setdefault("state", {})
         timings: Timings = state.setdefault("timings", Timings())
         state["request_id"] = request_id
@@ -62,13 +63,17 @@ class ObservabilityMiddleware:
             seconds = time.perf_counter() - started
             path = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.requests(path, status).inc()
-            self.metrics.request_seconds(path, CODE_CLASSES[status // 100]).observe(seconds)
+            duration = self.metrics.request_seconds(path, CODE_CLASSES[status // 100])
+            duration.observe(seconds, tracing.exemplar())
+            if span is not None:
+                tracing.end_request(span, scope, status, state.get("problem"))
             if path not in PROBE_PATHS or status == 500:
                 client = scope.get("client")
                 logs.event(
                     "request",
                     _level(status),
                     request_id=request_id,
+                    **logs.trace_context.get(),
                     client=client[0] if client else None,
                     method=scope["method"],
                     path=scope["path"][:MAX_LOGGED_PATH],

@@ -52,12 +52,13 @@ def document(request: Request, error: BaseException) -> dict[str, Any]:
     status, detail = 500, BUG
     if isinstance(error, DetectError):
         status, detail = STATUS[type(error)], str(error)
+    request.state.problem = reason(error)
     fields = request.state.fields
     if "error" not in fields:  # of a batch, the first
         fields["error"] = detail
         if words := cause(error):
             fields["cause"] = words
-    return problem_document(request.state.request_id, status, reason(error), detail)
+    return problem_document(request.state.request_id, status, request.state.problem, detail)
 
 
 def cause(error: BaseException) -> str | None:

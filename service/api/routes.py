@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 from fastapi import Query as InQuery
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -201,9 +201,11 @@ class Gateway:
         models = [{"name": detector.name, "version": version} for detector, version in ready]
         return _json({"model": models[0], "models": models})
 
-    async def show_metrics(self) -> Response:
-        """Metrics in Prometheus' text format."""
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    async def show_metrics(self, request: Request) -> Response:
+        """Metrics in Prometheus' text format, or in OpenMetrics', with exemplars, if it is
+        accepted."""
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self.metrics.registry), media_type=media_type)
 
 
 class ImageResponse(Response):

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
+from ..core import tracing
 from ..core.errors import BackendFailed, DetectError, Full, NoBackend
 from ..core.metrics import Metrics
 from ..detection.models import ModelInfo, Prediction
@@ -16,7 +17,7 @@ from ..settings import Settings
 from . import messages as m
 from . import metadata
 from .codec import decode_response, request_encoder
-from .fleet import Fleet
+from .fleet import PREDICT, Fleet
 from .load_balancer import RetryBudget, Target
 from .status_codes import ERRORS, is_out_of_threads, is_unreachable, translate
 
@@ -64,8 +65,11 @@ class TFServing:
             target = self._backends.choose(failed)
             remaining_s = deadline - time.perf_counter()
             try:
-                answer = await self._call(target, request, remaining_s)
-                return decode_response(answer, isolated)
+                with self._traced(target) as call:
+                    answer = await self._call(target, request, remaining_s, call.metadata)
+                    prediction = decode_response(answer, isolated)
+                    call.set("detect.model.version", prediction.version)
+                    return prediction
             except grpc.aio.AioRpcError as error:
                 # Not stored in a variable: an exception that its own frame holds is a reference
                 # cycle, and would keep the picture in memory until a collection.
@@ -93,12 +97,17 @@ class TFServing:
     def _alone(self) -> bool:
         return len(self._backends.targets) == 1
 
-    async def _call(self, target: Target, request: bytes, timeout_s: float) -> bytes:
+    def _traced(self, target: Target) -> tracing.Call:
+        return tracing.Call(PREDICT, target.name, {"detect.model.name": self._spec.name})
+
+    async def _call(
+        self, target: Target, request: bytes, timeout_s: float, metadata: tracing.Metadata
+    ) -> bytes:
         started = time.perf_counter()
         code = Code.CANCELLED
         target.outstanding += 1
         try:
-            response: bytes = await target.predict(request, timeout=timeout_s)
+            response: bytes = await target.predict(request, timeout=timeout_s, metadata=metadata)
             code = Code.OK
             return response
         except grpc.aio.AioRpcError as error:
@@ -106,7 +115,8 @@ class TFServing:
             raise
         finally:
             target.outstanding -= 1
-            self._seconds(code.name).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._seconds(code.name).observe(seconds, tracing.exemplar())
 
     async def version(self, timeout_s: float) -> int:
         """Health-checks all targets. Returns the newest version as soon as one target is healthy;

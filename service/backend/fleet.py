@@ -12,6 +12,7 @@ from .discovery import Address, Discovery
 from .load_balancer import Backends, Target
 
 DRAIN_INTERVAL_S = 0.1
+PREDICT = "tensorflow.serving.PredictionService/Predict"
 
 
 class Fleet(Backends):
@@ -78,6 +79,6 @@ def connect(name: str, channel: grpc.aio.Channel) -> Target:
     parsed into None."""
     return Target(
         name,
-        predict=channel.unary_unary("/tensorflow.serving.PredictionService/Predict"),
+        predict=channel.unary_unary(f"/{PREDICT}"),
         status=channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus"),
     )

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 
@@ -20,6 +21,8 @@ CLOSED = -1
 
 # Added to what libraries log while a request is handled, such as a traceback.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+# The fields of OpenTelemetry's trace context, in a traced request: in its own line, and added too.
+trace_context: ContextVar[Mapping[str, str]] = ContextVar("trace_context", default={})  # noqa: B039
 
 
 def _standard_error() -> int:
@@ -78,7 +81,7 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, object] = {}
         if request := request_id.get():
-            fields["request_id"] = request
+            fields |= {"request_id": request, **trace_context.get()}
         if record.exc_info:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
         try:

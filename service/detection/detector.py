@@ -16,7 +16,7 @@ from .image import Header
 from .models import Backend, Box, Detection, ModelInfo, Prediction, Query, Result
 from .pictures import Pictures
 from .pixels import Picture
-from .timings import Timings
+from .timings import BACKEND, Timings
 
 
 class Detector:
@@ -107,7 +107,7 @@ class Detector:
             try:
                 return await self._backend.predict(picture, deadline - called, isolated)
             finally:
-                timings.since(called, "backend")
+                timings.since(called, BACKEND)
 
     def models(self) -> Sequence[ModelInfo]:
         """What the model servers serve; empty as long as that is not known of each of them."""

@@ -2,6 +2,10 @@
 
 import time
 
+from ..core import tracing
+
+BACKEND = "backend"  # its calls have spans of their own
+
 
 class Timings(dict[str, float]):
     """Seconds by part, in the order the parts began."""
@@ -13,4 +17,6 @@ class Timings(dict[str, float]):
         """Adds the time since `started` to `part`; returns the time now, `time.perf_counter()`."""
         now = time.perf_counter()
         self.add(part, now - started)
+        if part != BACKEND:
+            tracing.record_part(part, started, now)
         return now

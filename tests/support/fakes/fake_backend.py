@@ -69,6 +69,7 @@ class FakeBackend:
     credentials: grpc.ServerCredentials | None = None
     pictures: list[bytes] = field(default_factory=list)
     filters: list[list[str]] = field(default_factory=list)  # each call's outputs; empty is all
+    metadata: list[dict[str, str]] = field(default_factory=list)  # each call's, by key
     budgets_s: list[float] = field(default_factory=list)  # each call's remaining time on arrival
     status_refusal: "Refuse | None" = None  # what GetModelStatus is refused with
     cancelled: int = 0  # calls that ended before their answer
@@ -145,6 +146,7 @@ class FakeBackend:
         assert [d.size for d in tensor.tensor_shape.dim] == [1]
         self.pictures.append(tensor.string_val[0])
         self.filters.append(list(request.output_filter))
+        self.metadata.append(dict(context.invocation_metadata()))
         self.budgets_s.append(context.time_remaining())
         time.sleep(self.delay_s)
         self.cancelled += not context.is_active()
