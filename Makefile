@@ -85,7 +85,7 @@ bench-served: .venv/dev ## serving MODEL= compared with calling it in process, o
 	$(BIN)/python -m loadtest.bench served --model $(MODEL) --picture $(PICTURE) $(ARGS)
 
 lock: .venv/dev ## the newest versions that requirements/*.in allow
-	for name in run dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
+	for name in run otel dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
 		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/clients.in -o requirements/clients.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/charts.in -o requirements/charts.txt

@@ -4,7 +4,7 @@ The locked requirements hold TensorFlow, because TensorFlow Serving's message cl
 of TensorFlow's. An image of 2 GB for that is what users of `tensorflow-serving-api` complain about.
 So the image's builder installs everything, with hashes, and this copies from it into the folder TO
 
-- the distributions in requirements/run.in with all they require, but for the runtime's;
+- the distributions in requirements/run.in and otel.in with all they require, but for the runtime's;
 - of TensorFlow, the dozen generated message modules that its messages need, and no more.
 """
 
@@ -28,7 +28,8 @@ def main(to: Path) -> None:
 
 
 def roots() -> set[str]:
-    lines = (ROOT / "requirements" / "run.in").read_text().splitlines()
+    files = (ROOT / "requirements" / name for name in ("run.in", "otel.in"))
+    lines = [line for file in files for line in file.read_text().splitlines() if line[:1] != "-"]
     names = {re.match(r"[\w.-]*", line)[0].lower() for line in lines}  # type: ignore[index]
     # The generated modules need protobuf, which only the runtime's distributions require.
     return (names - RUNTIME - {""}) | {"protobuf"}

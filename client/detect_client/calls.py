@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -62,7 +63,18 @@ def model(http: Any) -> httpx.Request:
 
 def _build(http: Any, path: str, query: list[tuple[str, str]], **more: Any) -> httpx.Request:
     request: httpx.Request = http.build_request("POST", path, params=query, **more)
+    request.headers.update(trace_context())
     return request
+
+
+def trace_context() -> dict[str, str]:
+    """The headers that continue the caller's trace, if its program uses OpenTelemetry."""
+    carrier: dict[str, str] = {}
+    if "opentelemetry.trace" in sys.modules:
+        from opentelemetry import propagate
+
+        propagate.inject(carrier)
+    return carrier
 
 
 def within(request: httpx.Request, remaining_s: float) -> httpx.Request:

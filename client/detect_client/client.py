@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import TypeVar
 
@@ -128,7 +129,8 @@ class Client:
         pool = ThreadPoolExecutor(in_flight, "detect")
         try:
             for picture in many:
-                pending.append(pool.submit(one, picture))
+                # The context holds the caller's OpenTelemetry span.
+                pending.append(pool.submit(copy_context().run, one, picture))
                 if len(pending) >= in_flight:
                     yield pending.popleft().result()
             while pending:

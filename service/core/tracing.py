@@ -33,12 +33,13 @@ SHORTEST_PART_S = 0.001  # shorter parts of a request get no span
 MAX_TEXT = 256  # characters of what the client sends
 
 _tracer: Tracer | None = None
+_fields: frozenset[bytes] = frozenset()  # headers that carry a caller's trace
 
 
 def start() -> "Export | None":
     """Trace requests from now on; `stop` the result at the end. None if one of OpenTelemetry's
     variables turns traces off. Raises SettingsError."""
-    global _tracer
+    global _tracer, _fields
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     exporter = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
@@ -55,6 +56,7 @@ def start() -> "Export | None":
         ) from error
     export = Export()
     _tracer = export.tracer()
+    _fields = frozenset(name.lower().encode() for name in propagate.get_global_textmap().fields)
     return export
 
 
@@ -74,16 +76,23 @@ _HEADER_GETTER = _HeaderGetter()
 
 def start_request(scope: Mapping[str, Any], request_id: str) -> Span | None:
     """The span of the request of an ASGI scope, current for the rest of this task and named in its
-    log lines. None if it is not traced."""
+    log lines. None if it is not traced: a probe, or not sampled and without a caller's trace."""
     if _tracer is None:
         return None
-    if scope["path"] in PROBE_PATHS:
-        _set_current(None)
-        return None
     # Into an empty context: the task of a connection's previous request may have started this one.
-    parent = propagate.extract(scope["headers"], Context(), _HEADER_GETTER)
+    headers, parent = scope["headers"], Context()
+    if any(name in _fields for name, _ in headers):
+        parent = propagate.extract(headers, parent, _HEADER_GETTER)
     known = scope["method"] in METHODS
-    span = _tracer.start_span(scope["method"] if known else "HTTP", parent, SpanKind.SERVER)
+    span = None
+    if scope["path"] not in PROBE_PATHS:
+        span = _tracer.start_span(scope["method"] if known else "HTTP", parent, SpanKind.SERVER)
+        if not (span.is_recording() or trace.get_current_span(parent).get_span_context().is_valid):
+            span = None
+    if span is None:
+        if logs.trace_context.get():
+            _set_current(None)
+        return None
     if span.is_recording():
         # Without the query, which in some dialects carries an API key.
         attributes = {
@@ -95,7 +104,7 @@ def start_request(scope: Mapping[str, Any], request_id: str) -> Span | None:
         }
         if scope.get("client"):
             attributes["client.address"] = scope["client"][0]
-        if agent := _HEADER_GETTER.get(scope["headers"], "user-agent"):
+        if agent := _HEADER_GETTER.get(headers, "user-agent"):
             attributes["user_agent.original"] = agent[0][:MAX_TEXT]
         span.set_attributes(attributes)
     _set_current(span)
@@ -152,8 +161,9 @@ class Call:
     def __init__(self, method: str, target: str, attributes: Mapping[str, str | int]) -> None:
         self._span: Span | None = None
         self.metadata: Metadata = None
-        if _tracer is None:
+        if not logs.trace_context.get():
             return
+        assert _tracer is not None
         own: Context | None = None  # None: the current one, that of the request
         if _is_sampled():
             host, _, port = target.rpartition(":")
@@ -204,11 +214,11 @@ class Call:
 
 def exemplar() -> dict[str, str] | None:
     """The current request, as the exemplar of an observation; None unless it is sampled."""
-    if _tracer is None or not _is_sampled():
+    if not _is_sampled():
         return None
     ids = trace.get_current_span().get_span_context()
     return {"trace_id": f"{ids.trace_id:032x}", "span_id": f"{ids.span_id:016x}"}
 
 
 def _is_sampled() -> bool:
-    return trace.get_current_span().is_recording()
+    return bool(logs.trace_context.get()) and trace.get_current_span().is_recording()

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -78,13 +78,14 @@ def _exporter() -> SpanExporter:
 class WatchedExporter(SpanExporter):
     """Knows whether the collector answers."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, clock: Callable[[], float] = time.monotonic) -> None:
         self._exporter = exporter
+        self._clock = clock
         self._failed = False
-        self._called_at: float | None = None  # time.monotonic(), while a call lasts
+        self._called_at: float | None = None  # while a call lasts
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self._called_at = time.monotonic()
+        self._called_at = self._clock()
         try:
             result = self._exporter.export(spans)
         finally:
@@ -94,7 +95,7 @@ class WatchedExporter(SpanExporter):
 
     def answers(self) -> bool:
         called_at = self._called_at
-        slow = called_at is not None and time.monotonic() - called_at > SLOW_S
+        slow = called_at is not None and self._clock() - called_at > SLOW_S
         return not (self._failed or slow)
 
     def shutdown(self) -> None:

@@ -50,6 +50,10 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     ),
     "rules": ("monitoring.rules.enabled=true", "monitoring.rules.labels.release=p"),
     "dashboard": ("monitoring.dashboard.enabled=true",),
+    "traces": (
+        *("otel.enabled=true", "otel.endpoint=http://otel-collector.monitoring:4317"),
+        "otel.env.OTEL_BSP_MAX_QUEUE_SIZE=4096",
+    ),
     "bulk": (*BULK, "bulk.args={--score-threshold=0.5}"),
 }
 CASES = [("cpu", switch) for switch in SWITCHES] + [("g4", "defaults"), ("inf1", "defaults")]

@@ -66,7 +66,7 @@ def test_values_name_settings_that_the_chart_does_not_set_itself() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     names = schema["properties"]["gateway"]["properties"]["settings"]["propertyNames"]
     variables = environment(container(render("cpu", *SWITCHES["api keys"]), "gateway"))
-    assert set(names["not"]["enum"]) == variables.keys()
+    assert set(names["not"]["enum"]) == {*variables, "DETECT_TRACING"}  # that of `otel`
 
 
 def test_the_backend_is_the_headless_service() -> None:
@@ -164,6 +164,33 @@ def test_every_container_is_as_confined_as_in_compose(target: str, switch: str) 
                 "capabilities": {"drop": ["ALL"]},
             }
             assert each["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://otel-collector.monitoring:4317", 4317),
+        ("https://otlp.example.com", 443),
+        ("http://collector/v1", 80),
+    ],
+)
+def test_traces_reach_the_collector(endpoint: str, port: int) -> None:
+    resources = render("cpu", "otel.enabled=true", f"otel.endpoint={endpoint}")
+    variables = {v["name"]: v.get("value", v) for v in container(resources, "gateway")["env"]}
+    pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert variables["POD_NAME"] == {"name": "POD_NAME", "valueFrom": pod_name}
+    assert list(variables).index("POD_NAME") < list(variables).index("OTEL_RESOURCE_ATTRIBUTES")
+    assert variables["OTEL_RESOURCE_ATTRIBUTES"].endswith(",k8s.pod.name=$(POD_NAME)")
+    assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+    assert (variables["DETECT_TRACING"], variables["OTEL_TRACES_SAMPLER_ARG"]) == ("on", "0.01")
+    egress = pick(resources, "NetworkPolicy", "gateway")["spec"]["egress"]
+    assert {"ports": [{"port": port}]} in egress
+
+
+def test_no_traces_by_default() -> None:
+    resources = render("cpu")
+    assert not [name for name in environment(container(resources, "gateway")) if "OTEL" in name]
+    assert len(pick(resources, "NetworkPolicy", "gateway")["spec"]["egress"]) == 2
 
 
 @pytest.mark.parametrize("target", TARGETS)

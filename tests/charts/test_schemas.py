@@ -71,6 +71,11 @@ def test_custom_resources_are_valid_and_off_by_default() -> None:
         ("gateway.settings.DETECT_DEADLINE_S=20", "at least dnsTtlSeconds"),
         ("gateway.ingress.enabled=true", "gateway.ingress.host"),
         ("bulk.enabled=true", "bulk.image"),
+        ("otel.enabled=true", "otel.endpoint"),
+        ("otel.endpoint=collector:4317", "does not match pattern"),
+        ("otel.sampler=sometimes", "value must be one of"),
+        ("otel.env.DETECT_PORT=1", "DETECT_PORT"),
+        ("otel.env.OTEL_TRACES_SAMPLER=always_on", "OTEL_TRACES_SAMPLER"),
     ],
 )
 def test_values_that_cannot_work_are_refused(value: str, words: str) -> None:

@@ -167,11 +167,14 @@ def test_the_page_lists_every_variable() -> None:
 
 
 def test_the_settings_that_compose_passes_on_exist() -> None:
+    from opentelemetry.sdk import environment_variables
+
     from service.core.log_settings import PREFIX
     from service.settings import Settings
 
     passed = set(compose.config("cpu")["services"]["gateway"]["environment"])
-    assert passed <= {PREFIX + name.upper() for name in Settings.model_fields}
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert passed <= settings | set(vars(environment_variables))
 
 
 def test_batches_are_padded_to_sizes_that_were_warmed_up() -> None:
