@@ -18,6 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from .core.log_settings import SettingsError
+from .core.threads import ThreadSettings, available_cores, thread_flags
+
 DEFAULT = "yolov4-tiny"
 DEMO = "demo"  # the bundled model
 REPOSITORY = Path("model_repository")
@@ -78,6 +81,10 @@ def serve(models: Sequence[str], repository: Path, port: int, exits: ExitStack) 
     model = models[0]
     host = os.environ.get("DETECT_HOST", "127.0.0.1")
     check_port(host, port)
+    try:
+        threads = thread_flags(ThreadSettings.load().threads, available_cores())
+    except SettingsError as error:
+        raise Failed(str(error)) from error
     # A socket in a directory of this user: a model server obeys everyone who can connect, and its
     # TCP port would be open on every interface.
     folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="detect-"))
@@ -86,6 +93,7 @@ def serve(models: Sequence[str], repository: Path, port: int, exits: ExitStack) 
         *(sys.executable, "-m", "service.model_server", "--port=0"),
         f"--grpc_socket_path={backend.removeprefix('unix:')}",
         f"--model_config_file={write_config(bases, Path(folder))}",
+        *threads,
     ]
     gateway = [sys.executable, "-m", "service"]
     environment = {"DETECT_LOG_FORMAT": "text", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}

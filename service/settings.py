@@ -9,7 +9,8 @@ from typing import Annotated, Self
 from pydantic import Field, FilePath, ValidationInfo, field_validator
 
 from .core import tls
-from .core.log_settings import PREFIX, LogSettings
+from .core.log_settings import PREFIX
+from .core.threads import ThreadSettings
 
 MIB = 1024 * 1024
 
@@ -26,7 +27,7 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(map(str.strip, text.split(","))) if text.strip() else ()
 
 
-class Settings(LogSettings):
+class Settings(ThreadSettings):
     """The variable is `DETECT_` and the field's name in capitals; a name ends with its unit."""
 
     host: str = Field(

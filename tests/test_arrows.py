@@ -16,7 +16,7 @@ SERVICE = {
     "server": LEAVES,
     "model_server": {"backend", "core", "settings"},
     "__main__": {"api", "server", *LEAVES},
-    "run": set(),
+    "run": {"core"},
     **dict.fromkeys(LEAVES, LEAVES),
 }
 # Foreign packages, and the only places that may import them.

@@ -23,5 +23,23 @@ fi
 # TensorFlow Serving 1.15 has neither the limit nor the flag (both are from 2.5).
 threads=(--grpc_max_threads=256)
 [ "${NEURON_TENSORFLOW:-}" != 1.15 ] || threads=()
+# TensorFlow counts the machine's cores; a container's CPU limit is in its cgroup, version 2 or 1.
+cgroup=/sys/fs/cgroup
+quota=max period=1
+if [ -r $cgroup/cpu.max ]; then
+  read -r quota period <$cgroup/cpu.max
+elif [ -r $cgroup/cpu/cpu.cfs_quota_us ]; then
+  quota=$(<$cgroup/cpu/cpu.cfs_quota_us) period=$(<$cgroup/cpu/cpu.cfs_period_us)
+fi
+cores=$(nproc)
+if [[ $quota =~ ^[0-9]+$ ]] && (((limit = (quota + period - 1) / period) < cores)); then
+  cores=$limit
+fi
+profile=${DETECT_THREADS-latency}
+case ${profile,,} in
+  latency) threads+=("--tensorflow_intra_op_parallelism=$cores") ;;
+  throughput) threads+=(--tensorflow_intra_op_parallelism=1 "--tensorflow_inter_op_parallelism=$cores") ;;
+  *) echo "DETECT_THREADS=$profile: use latency or throughput." >&2; exit 1 ;;
+esac
 exec "$server" --port=8500 --rest_api_port=8501 "${threads[@]}" \
   --monitoring_config_file=/etc/tfserving/monitoring.txt "${models[@]}" "$@"

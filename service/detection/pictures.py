@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from ..core.errors import BadPicture, TooLarge
+from ..core.threads import available_cores
 from ..settings import Settings
 from . import drawing, image, isolated, pixels
 from .image import Header
@@ -17,7 +18,7 @@ from .models import Detection
 from .pixels import Picture
 from .quarantine import Quarantine
 from .timings import Timings
-from .workers import PixelWorkers, available_cores
+from .workers import PixelWorkers
 
 COPIES = 3  # of an encoded picture at most: its bytes, the request built from them, gRPC's buffer
 

@@ -1,36 +1,17 @@
 """Threads that decode, draw and encode, and a limit on the memory of all pictures they work on."""
 
 import asyncio
-import math
-import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.errors import DeadlineExceeded, TooLarge
 
 Done = TypeVar("Done")
-
-CGROUPS = Path("/sys/fs/cgroup")
-
-
-def available_cores(cgroups: Path = CGROUPS) -> int:
-    """The cores this process may use: its affinity, and its container's CPU limit, rounded up."""
-    cores = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):  # no limit, or no such version of cgroups
-        quota, period = (cgroups / "cpu.max").read_text().split()  # version 2; "max" is no number
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    with suppress(OSError, ValueError):
-        quota = (cgroups / "cpu/cpu.cfs_quota_us").read_text()  # version 1; -1 is no limit
-        period = (cgroups / "cpu/cpu.cfs_period_us").read_text()
-        if int(quota) > 0:
-            cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 class PixelWorkers:

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from service import __version__
+from service.core.threads import ThreadSettings
 from service.settings import Settings
 from tests.support.project import ROOT
 
-from .rendering import CASES, CHART, SWITCHES, TARGETS, Resource, needs_tools, pick, render
+from .rendering import CASES, CHART, SWITCHES, TARGETS, Resource, needs_tools, pick, refused, render
 
 pytestmark = needs_tools
 COMPONENTS = ("gateway", "model-server")
@@ -60,6 +61,14 @@ def test_the_gateways_settings_exist_and_its_grace_period_covers_them(target: st
     assert settings.drain_s >= 10  # until the endpoint is gone everywhere
     probe = container(resources, "gateway")["readinessProbe"]
     assert settings.drain_s > probe["periodSeconds"] * probe["failureThreshold"]
+
+
+def test_the_model_servers_threads_follow_the_value() -> None:
+    by_value = ThreadSettings.model_fields["threads"].default, "throughput"
+    for values, profile in zip(((), ("modelServer.threads=throughput",)), by_value, strict=True):
+        variables = environment(container(render("cpu", *values), "model-server"))
+        assert variables["DETECT_THREADS"] == profile
+    assert "latency" in refused("modelServer.threads=fast")
 
 
 def test_values_name_settings_that_the_chart_does_not_set_itself() -> None:

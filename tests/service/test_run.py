@@ -50,6 +50,14 @@ def test_a_port_in_use_names_another(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_unknown_thread_profile_is_rejected(small_repository: Path) -> None:
+    arguments = ("--model", "small", "--repository", str(small_repository))
+    done = run(*arguments, "--port", str(free_port()), DETECT_THREADS="fast")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("DETECT_THREADS='fast': ")
+    assert "Traceback" not in done.stderr
+
+
 def test_port_0_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "voc" / "1").mkdir(parents=True)
     done = run("--model", "voc", "--repository", str(tmp_path), "--port", "0")
@@ -115,8 +123,13 @@ def test_several_models_and_the_first_is_the_default(
     assert f"{tmp_path}/c contains no model version. Models: a, b" in done.stderr
     (tmp_path / 'b"2').rename(tmp_path / "b-2")
     port = free_port()
-    with started(tmp_path, port, model="a,b-2") as process:
+    with started(tmp_path, port, model="a,b-2", DETECT_THREADS="throughput") as process:
         until_ready(process)
+        commands = [
+            Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            for pid in processes_of_session(process.pid)
+        ]
+        assert sum("--tensorflow_intra_op_parallelism=1" in command for command in commands) == 1
         url = f"http://localhost:{port}"
         models = httpx.get(f"{url}/models", trust_env=False).json()["models"]
         assert [(model["name"], model["version"]) for model in models] == [("a", 1), ("b-2", 1)]

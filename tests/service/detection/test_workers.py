@@ -3,12 +3,11 @@
 import asyncio
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from service.core.errors import DeadlineExceeded, TooLarge
-from service.detection.workers import PixelWorkers, available_cores
+from service.detection.workers import PixelWorkers
 
 
 def soon(seconds: float = 5) -> float:
@@ -109,26 +108,3 @@ def test_a_result_keeps_its_share() -> None:
         assert workers.free == 100
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "100000 100000\n"}, 1),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "10000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, 7),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 7),
-        ({}, 7),
-    ],
-)
-def test_cores_are_what_the_cgroup_gives(
-    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(7)))
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-    assert available_cores(tmp_path) == cores
