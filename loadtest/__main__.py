@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(typed: Sequence[str]) -> int:
     # Imported here, so that a missing package is reported like any other error.
     from .accuracy.command import add_accuracy
+    from .commands.benchmark import add_benchmark
     from .commands.mlperf import add_mlperf
     from .commands.options import without_key
     from .commands.server import add_server
@@ -52,6 +53,7 @@ def _run(typed: Sequence[str]) -> int:
     # Each adds a parser whose default `run` takes the options and returns the exit status.
     for add in (add_accuracy, add_throughput, add_soak, add_server, add_mlperf, add_report):
         add(commands)
+    add_benchmark(commands)
     options = parser.parse_args(typed)
     options.command = without_key(typed)
     status: int = options.run(options)

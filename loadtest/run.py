@@ -72,6 +72,7 @@ class Window(_Strict):
     host_memory_mb: float | None = None
     temperature_c: float | None = None
     frequency_mhz: float | None = None
+    yardstick_ms: float | None = None  # CPU time of a fixed computation, the median
 
 
 class Buckets(_Strict):
@@ -103,6 +104,7 @@ class Summary(_Strict):
     images_per_s: float
     latency_ms: Latency
     variation_percent: float | None  # of the windows' throughput: (max - min) / mean
+    yardstick_variation_percent: float | None = None  # the machine's own, likewise
     errors: dict[str, int]
     restarts_seen: int
 

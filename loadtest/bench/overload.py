@@ -32,7 +32,7 @@ from .servers import FLOOR, RAW, ROOT, SERVERS, install
 
 DEADLINE_S = 10.0  # the gateway's own default, and BentoML's setting
 MAX_CONNECTIONS = 4000
-CALLERS = 16
+CALLERS = 4  # saturate the cores, and on a slow one are answered well within DEADLINE_S
 START_TIMEOUT_S = 300
 
 

@@ -12,7 +12,7 @@ from ..client import Outcome, Service
 from ..load import Availability, Request, closed_loop, identify
 from ..pictures import Pictures
 from ..run import RunFile, Summary, Window
-from .tally import Windows, read_host, variation_percent
+from .tally import Windows, read_host, variations_percent
 from .terminal import interruptible, print_summary, warn
 
 
@@ -66,6 +66,7 @@ class ClosedRun:
                 over.set()
                 await ticker
         read_host(self._windows.turn())
+        self._windows.yardstick.stop()
         if availability.gave_up:
             error = CommandError(f"{options.url} was unavailable for more than {patience_s:g} s")
         self.ended = "interrupted" if stop.is_set() or error else "complete"
@@ -109,5 +110,5 @@ class ClosedRun:
                 warn(f"{error}; retrying after the next window")
 
     def _summarize(self, seconds: float, restarts: int) -> Summary:
-        varied = variation_percent(self._windows.closed, self._options.window)
-        return self._windows.overall.summary(seconds, varied, restarts)
+        varied, yardstick = variations_percent(self._windows.closed, self._options.window)
+        return self._windows.overall.summary(seconds, varied, restarts, yardstick)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .. import host
 from ..client import Outcome
 from ..run import Buckets, Latency, Summary, Window, WindowLatency
+from ..yardstick import Yardstick
 
 BUCKET_RATIO = 1.01  # a bucket's upper bound to its lower one
 _LOG_RATIO = math.log(BUCKET_RATIO)
@@ -114,7 +115,11 @@ class Tally:
         )
 
     def summary(
-        self, seconds: float, variation_percent: float | None = None, restarts: int = 0
+        self,
+        seconds: float,
+        variation_percent: float | None = None,
+        restarts: int = 0,
+        yardstick_variation_percent: float | None = None,
     ) -> Summary:
         return Summary(
             images=self.images,
@@ -122,6 +127,7 @@ class Tally:
             images_per_s=per_second(self.images, seconds),
             latency_ms=self.histogram.latency(),
             variation_percent=variation_percent,
+            yardstick_variation_percent=yardstick_variation_percent,
             errors=dict(self.errors),
             restarts_seen=restarts,
         )
@@ -135,6 +141,8 @@ class Windows:
         self.overall = Tally()
         self.closed: list[Window] = []
         self._current = Tally()
+        self.yardstick = Yardstick()
+        self.yardstick.start()
 
     def add(self, outcome: Outcome) -> None:
         self.overall.add(outcome)
@@ -144,6 +152,7 @@ class Windows:
         """Close the current window and open the next. The host's readings are still missing."""
         tally, self._current = self._current, Tally()
         window = tally.window(self.overall.started, self._current.started)
+        window.yardstick_ms = self.yardstick.take_ms()
         self.closed.append(window)
         return window
 
@@ -154,14 +163,19 @@ def read_host(window: Window) -> None:
         setattr(window, name, value)
 
 
-def variation_percent(windows: Sequence[Window], window_s: float) -> float | None:
-    """(max - min) / mean of the throughput of whole windows, in percent; outages included.
+def variations_percent(
+    windows: Sequence[Window], window_s: float
+) -> tuple[float | None, float | None]:
+    """(max - min) / mean over whole windows, in percent: of the throughput, outages included, and
+    of the yardstick. None with fewer than two whole windows."""
+    whole = [window for window in windows if window.seconds >= 0.99 * window_s]
+    yardstick = [window.yardstick_ms for window in whole if window.yardstick_ms is not None]
+    return _variation([window.images_per_s for window in whole]), _variation(yardstick)
 
-    None with fewer than two whole windows.
-    """
-    rates = [window.images_per_s for window in windows if window.seconds >= 0.99 * window_s]
-    mean = sum(rates) / len(rates) if rates else 0.0
-    return round(100 * (max(rates) - min(rates)) / mean, 2) if len(rates) > 1 and mean else None
+
+def _variation(values: Sequence[float]) -> float | None:
+    mean = sum(values) / len(values) if values else 0.0
+    return round(100 * (max(values) - min(values)) / mean, 2) if len(values) > 1 and mean else None
 
 
 def per_second(count: int, seconds: float) -> float:

@@ -69,6 +69,9 @@ def print_summary(model: Model, summary: Summary, path: Path) -> None:
     print(f"latency per request: {', '.join(values)}, max {milliseconds(latency['max'])}")
     if summary.variation_percent is not None:
         print(f"throughput varies by {summary.variation_percent:.1f} % between windows")
+    if summary.yardstick_variation_percent is not None:
+        own = summary.yardstick_variation_percent
+        print(f"the speed of the machine itself varies by {own:.1f} %")
     if summary.restarts_seen:
         print(f"service restarts seen: {summary.restarts_seen}")
     print(f"written: {path}")

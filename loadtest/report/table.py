@@ -50,6 +50,10 @@ def table(runs: Sequence[Run], baseline: Run, prices: Mapping[str, Sequence[Pric
             "variation", "variation of throughput", lambda r: _percent(r.results.variation_percent)
         ),
     ]
+    if any(run.results.yardstick_variation_percent is not None for run in runs):
+        title = "variation of the machine itself"
+        own = (_percent(run.results.yardstick_variation_percent) for run in runs)
+        rows.append(Row("yardstick", title, list(own)))
     if any(_two_hours(run) for run in runs):
         rows.append(row("two hours", "images in two hours", lambda r: _two_hours(r) or MISSING))
     rows += _costs(runs, prices)
@@ -77,7 +81,11 @@ def _p99(run: Run) -> str:
     best = max((t for t in run.search if t.passed), key=lambda t: t.rate, default=None)
     if best and best.p99_known and best.p99_interval_ms:
         low, high = map(_number, best.p99_interval_ms)
-        return f"{text} (95 % confidence {low} to {high})"
+        text += f" (95 % confidence {low} to {high}"
+        if best.p99_repeats_ms:  # sorted; a failed request is infinitely slow
+            first, *_, last = (_number(p99) for p99 in best.p99_repeats_ms)
+            text += f"; median of {len(best.p99_repeats_ms)} trials, {first} to {last}"
+        return f"{text})"
     return f"{text} (not known: too few requests)" if best and not best.p99_known else text
 
 

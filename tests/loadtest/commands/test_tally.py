@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from loadtest.client import Answer, Model, Outcome
-from loadtest.commands.tally import BUCKET_RATIO, Histogram, Tally, variation_percent
+from loadtest.commands.tally import BUCKET_RATIO, Histogram, Tally, variations_percent
 from loadtest.run import Window, WindowLatency
 
 
@@ -69,8 +69,15 @@ def window(images_per_s: float, seconds: float) -> Window:
 
 def test_variation_is_best_less_worst_of_whole_windows() -> None:
     windows = [window(r, s) for r, s in [(90, 30), (110, 30.1), (5, 2.0)]]
-    assert variation_percent(windows, 30) == 20.0
-    assert variation_percent(windows[:1], 30) is None
+    assert variations_percent(windows, 30) == (20.0, None)
+    assert variations_percent(windows[:1], 30) == (None, None)
+
+
+def test_the_machines_variation_is_that_of_the_yardstick() -> None:
+    windows = [window(r, s) for r, s in [(90, 30), (110, 30), (100, 30), (5, 2.0)]]
+    for each, ms in zip(windows, (9.5, 10.5, None, 99.0), strict=True):
+        each.yardstick_ms = ms
+    assert variations_percent(windows, 30) == (20.0, 10.0)
 
 
 def test_bounds_of_buckets_rise_by_one_per_cent() -> None:
