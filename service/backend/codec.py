@@ -12,8 +12,8 @@ from ..detection.models import Prediction
 from . import messages as m
 
 WRONG_SIGNATURE = "The model does not have a detector's signature; export it with `make model`."
-# In TensorFlow Serving, calls are batched with calls for the same outputs; others have batches of
-# their own, or none (batching_session.cc). The count follows from the scores.
+# TensorFlow Serving batches only calls for all of a signature's outputs, and runs others by
+# themselves (batching_session.cc). The count follows from the scores.
 ISOLATED = ("boxes", "scores", "classes", "labels")
 NOT_A_NUMBER = "The model returned boxes or scores that are not numbers; use another version of it."
 

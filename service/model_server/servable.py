@@ -49,10 +49,11 @@ class Servable:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=session_config)
         self._handles: dict[str, Any] = {}
-        self._run = functools.partial(batcher.run, self._run_now) if batcher else self._run_now
+        self._run_batched = functools.partial(batcher.run, self._run_now) if batcher else None
         try:
             meta_graph = self._import(path)
             self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
+            self._declared = set(map(_tensors, self.signatures.values()))
             if warmup_iterations:
                 self._warm_up(path / WARMUP_REQUESTS, warmup_iterations)
         except BaseException:
@@ -88,7 +89,10 @@ class Servable:
             )
         feeds = self._feeds(signature, request.inputs)
         fetches = _fetches(signature, request.output_filter)
-        arrays = self._run(feeds, [self._handle(tensor) for tensor in fetches.values()], timeout_ms)
+        # batching_session.cc bypasses the batcher for all but whole signatures.
+        batched = self._fed(feeds), frozenset(fetches.values())
+        run = (batched in self._declared and self._run_batched) or self._run_now
+        arrays = run(feeds, [self._handle(tensor) for tensor in fetches.values()], timeout_ms)
 
         response = predict_pb2.PredictResponse()
         response.model_spec.name = request.model_spec.name
@@ -141,6 +145,9 @@ class Servable:
             )
         return feeds
 
+    def _fed(self, feeds: dict[Any, Any]) -> frozenset[str]:
+        return frozenset(name for name, handle in self._handles.items() if handle in feeds)
+
     def _handle(self, tensor_name: str) -> Any:
         handle = self._handles.get(tensor_name)
         if handle is None:
@@ -185,6 +192,12 @@ class Servable:
             if count > MAX_WARMUP_RECORDS:
                 text = f"Number of warmup records exceeds the maximum ({MAX_WARMUP_RECORDS})"
                 raise tf.errors.InvalidArgumentError(None, None, f"{text} at {path}")
+
+
+def _tensors(signature: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of a signature's input and output tensors."""
+    inputs, outputs = signature.inputs.values(), signature.outputs.values()
+    return frozenset(info.name for info in inputs), frozenset(info.name for info in outputs)
 
 
 def _fetches(signature: Any, output_filter: Any) -> dict[str, str]:

@@ -74,6 +74,24 @@ def test_damaged_picture_fails_the_whole_batch(batching: Server) -> None:
 
 
 @case(
+    "batching.output-filter",
+    "Two calls for some of a signature's outputs at the same time, one with a truncated picture",
+    "each runs by itself: OK and INVALID_ARGUMENT",
+)
+def test_calls_for_some_of_the_outputs_are_not_batched(batching: Server) -> None:
+    def scores(data: bytes) -> Code:
+        asked = request("small", image=pictures(data))
+        asked.output_filter.append("scores")
+        future = batching.prediction.Predict.future(asked, timeout=60)
+        return Code(future.code())
+
+    with ThreadPoolExecutor(2) as callers:
+        for _ in range(5):
+            codes = list(callers.map(scores, [GOOD[0], TRUNCATED]))
+            assert codes == [Code.OK, Code.INVALID_ARGUMENT]
+
+
+@case(
     "batching.scalar-output",
     "A signature with an output that has no batch dimension",
     'FAILED_PRECONDITION "Batched output tensor has 0 dimensions"',
