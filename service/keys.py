@@ -129,8 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", type=_name, metavar="NAME", help="the key's owner, for the log")
     name = parser.parse_args(arguments).name
     key = secrets.token_urlsafe(32)
+    line = f"{name} {hashlib.sha256(key.encode()).hexdigest()}\n"
+    try:
+        while line:  # unbuffered: a key whose line is lost must not be shown
+            line = line[os.write(sys.stdout.fileno(), line.encode()) :]
+    except OSError as error:
+        parser.exit(1, f"error: the line cannot be written ({error.strerror}); no key was made.\n")
     sys.stderr.write(f"The key, shown only now: {key}\n")
-    sys.stdout.write(f"{name} {hashlib.sha256(key.encode()).hexdigest()}\n")
     return 0
 
 

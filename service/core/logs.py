@@ -98,7 +98,10 @@ def _line(at: float, level: int, name: str, fields: dict[str, object]) -> bytes:
         return _text(moment, level_name, name, fields)
     content = {"time": moment, "level": level_name, "event": name, **fields}
     try:
-        return to_json(content, serialize_unknown=True) + b"\n"
+        line = to_json(content, serialize_unknown=True)
+        if not line.isascii():  # callers' text may control a terminal, or end a line in U+2028
+            line = to_json(content, serialize_unknown=True, ensure_ascii=True)
+        return line + b"\n"
     except ValueError:  # text that is not Unicode, such as a file name
         return json.dumps(content, default=repr).encode() + b"\n"
 
@@ -109,7 +112,16 @@ def _text(moment: str, level_name: str, name: str, fields: dict[str, object]) ->
     words = [moment, f"{level_name.upper():7}", name]
     words += [f"{key}={_value(value)}" for key, value in fields.items() if value is not None]
     text = "\n".join([" ".join(words), traceback] if traceback else [" ".join(words)])
-    return text.replace("\n", "\n    ").encode(errors="backslashreplace") + b"\n"
+    return _printable(text).replace("\n", "\n    ").encode() + b"\n"
+
+
+def _printable(text: str) -> str:
+    """Control and direction characters are escaped; line breaks stay."""
+    lines = text.split("\n")
+    if all(map(str.isprintable, lines)):
+        return text
+    escaped = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(escaped)
 
 
 def _value(value: object) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 
+MAX_LENGTH_DIGITS = 20  # of Content-Length; int() refuses thousands of them, even zeros
+
 # Makes a parser expect one chunked body, and nothing after it.
 CHUNKED_HEAD = b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -21,11 +23,14 @@ def fault(version: str, headers: Headers) -> str | None:
         return "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or HTTP/1.1."
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
         return "The only supported Transfer-Encoding is one 'chunked'; send that or Content-Length."
+    digits = max(map(len, _values(headers, b"content-length")), default=0)
+    if digits > MAX_LENGTH_DIGITS:
+        return f"Content-Length has {digits} digits; at most {MAX_LENGTH_DIGITS} are accepted."
     return None
 
 
 def body_length(headers: Headers) -> int | None:
-    """Bytes of the body; None if it is chunked. The head must be one that llhttp accepts."""
+    """Bytes of the body; None if it is chunked. llhttp and `fault` must have accepted the head."""
     if _values(headers, b"transfer-encoding"):
         return None
     return int(next(iter(_values(headers, b"content-length")), 0))

@@ -141,6 +141,21 @@ def test_help_makes_no_key() -> None:
     assert shown.stderr == ""
 
 
+def test_a_key_is_not_shown_if_its_line_cannot_be_written() -> None:
+    with open("/dev/full", "wb") as full:
+        failed = subprocess.run(
+            [sys.executable, "-m", "service.keys", "cam-8"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert failed.returncode == 1
+    assert failed.stderr == (
+        "error: the line cannot be written (No space left on device); no key was made.\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["two words"], ["#"], ["--name"], ["-a"]])
 def test_unusable_names_are_rejected(arguments: list[str]) -> None:
     wrong = command(*arguments)

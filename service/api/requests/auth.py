@@ -35,11 +35,12 @@ class APIKeyAuth:
 
     def authorize(self, request: Request, key: str) -> None:
         """Raises Unauthorized unless `key` is one of the file's."""
+        key = key.strip()  # latin-1's no-break space too: what is left must not be empty
         if not key:
             raise Unauthorized(
                 "This call needs a key: send Authorization: Bearer KEY, or X-API-Key: KEY."
             )
-        owner = self._keys.owner(key.strip())
+        owner = self._keys.owner(key)
         if owner is None:
             raise Unauthorized("Unknown API key. Ask the operator of this service for one.")
         request.state.fields["key"] = owner

@@ -69,6 +69,29 @@ def test_text_never_forges_a_line() -> None:
     assert starts == ["    ", _year(), "    ", "    "] or starts == ["    ", _year(), *["    "] * 3]
 
 
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_callers_text_controls_no_terminal_and_ends_no_line(format: str) -> None:
+    hostile = "\\u2028{} \\x85 \\x9b31m \\x1b[2J \\u202egnp"
+    done = run(
+        f"logs.configure('info', {format!r})\n"
+        f"logs.event('request', path='{hostile}', key='Zoë')\n"
+        "try:\n"
+        f"    raise ValueError('{hostile}')\n"
+        "except ValueError:\n"
+        f"    logging.exception('{hostile}')"
+    )
+    assert all(line.isprintable() for line in done.stderr.split("\n"))
+    lines = done.stderr.splitlines()
+    if format == "json":
+        path = json.loads(lines[0])["path"]
+        assert path == "\u2028{} \x85 \x9b31m \x1b[2J \u202egnp"
+        assert json.loads(lines[1])["event"] == path
+    else:
+        assert r'path="\u2028{} \x85 \x9b31m' in lines[0]
+        assert "key=Zoë" in lines[0]
+        assert r"ValueError: \u2028{} \x85 \x9b31m \x1b[2J \u202egnp" in lines[-1]
+
+
 def _year() -> str:
     return time.strftime("%Y", time.gmtime())
 

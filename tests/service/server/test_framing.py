@@ -23,6 +23,7 @@ CHUNKED = (b"transfer-encoding", b"chunked")
         ("1.1", [HOST, (b"transfer-encoding", b"x"), CHUNKED], "one 'chunked'"),
         ("1.1", [HOST, (b"transfer-encoding", b""), CHUNKED], "one 'chunked'"),
         ("1.1", [HOST, CHUNKED, CHUNKED], "one 'chunked'"),
+        ("1.1", [HOST, (b"content-length", b"0" * 5000)], "Content-Length has 5000 digits"),
     ],
 )
 def test_a_fault_is_named(version: str, headers: list[tuple[bytes, bytes]], says: str) -> None:

@@ -34,7 +34,8 @@ def replace(path: Path, text: str) -> None:
 @pytest.fixture(scope="module")
 def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "keys"
-    path.write_text("# who may\n\n" + "".join(line(*item) for item in KEYS.items()))
+    # The last line is a mistake: no request may have an empty key.
+    path.write_text("".join(["# who may\n\n", *map(line, KEYS, KEYS.values()), line("none", "")]))
     return path
 
 
@@ -93,6 +94,8 @@ def test_a_known_key_is_accepted_and_its_owner_logged(gateway: GatewayProcess, p
         {"Authorization": KEYS["cam-7"]},
         {"Authorization": f"Basic {KEYS['cam-7']}"},
         {"X-API-Key": ""},
+        {"X-API-Key": "\xa0"},
+        bearer("\x85"),
         {"X-API-Key": "\xe9\xff" * 20},
         {**bearer("wrong"), "X-API-Key": KEYS["cam-7"]},
     ],
