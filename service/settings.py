@@ -10,6 +10,7 @@ from pydantic import Field, FilePath, ValidationInfo, field_validator
 
 from .core import tls
 from .core.log_settings import PREFIX
+from .core.model_settings import ModelSettings
 from .core.threads import ThreadSettings
 
 MIB = 1024 * 1024
@@ -17,17 +18,10 @@ MIB = 1024 * 1024
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-MODEL_NAME = r"[\w.-]{1,128}"  # part of a path
-
 UNITS = {"s": "seconds", "bytes": "bytes", "pixels": "pixels"}  # by the last part of the name
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    """`a, b` as a tuple; empty for an empty text."""
-    return tuple(map(str.strip, text.split(","))) if text.strip() else ()
-
-
-class Settings(ThreadSettings):
+class Settings(ModelSettings, ThreadSettings):
     """The variable is `DETECT_` and the field's name in capitals; a name ends with its unit."""
 
     host: str = Field(
@@ -61,24 +55,6 @@ class Settings(ThreadSettings):
         description="Name expected in the model server's certificate; unset: the target's host"
         " name.",
         min_length=1,
-    )
-    models: str = Field(
-        "",
-        description="Models to request from the model server, separated by commas; the first is the"
-        " default, which `/detect` asks. Empty: only `DETECT_MODEL_NAME`.",
-    )
-    model_name: str = Field(
-        "yolov4",
-        description="Model to request from the model server, if there is one; with `DETECT_MODELS`,"
-        " its first.",
-        min_length=1,
-        validate_default=False,
-    )
-    model_version: int | None = Field(
-        None,
-        description="Model version to request; unset: the newest that is loaded. Not with several"
-        " `DETECT_MODELS`.",
-        ge=1,
     )
     deadline_s: Positive = Field(
         10,
@@ -171,9 +147,11 @@ class Settings(ThreadSettings):
         " balancer's.",
     )
 
-    @field_validator("backend")
+    @field_validator("backend", "canary_backend", "shadow_backend")
     @classmethod
-    def _check_targets(cls, backend: str) -> str:
+    def _check_targets(cls, backend: str, info: ValidationInfo) -> str:
+        if not backend and info.field_name != "backend":
+            return backend
         for target in map(str.strip, backend.split(",")):
             host, _, port = target.rpartition(":")
             if not re.match(r"(dns|unix|ipv4|ipv6):", target) and not (
@@ -181,39 +159,6 @@ class Settings(ThreadSettings):
             ):
                 raise ValueError(f"{target!r} is not host:port")
         return backend
-
-    @field_validator("models")
-    @classmethod
-    def _check_models(cls, models: str) -> str:
-        names = split_names(models)
-        for name in names:
-            if not re.fullmatch(MODEL_NAME, name):
-                raise ValueError(f"{name!r} is not a model name (letters, digits, '.', '_', '-')")
-        if len(set(names)) < len(names):
-            raise ValueError("a model is listed twice")
-        return models
-
-    @field_validator("model_name")
-    @classmethod
-    def _check_default(cls, name: str, info: ValidationInfo) -> str:
-        first, *_ = (*split_names(info.data.get("models", "")), name)
-        if name != first:
-            raise ValueError(
-                f"{PREFIX}MODELS begins with {first!r}, the default; set only one of the two"
-            )
-        return name
-
-    @field_validator("model_version")
-    @classmethod
-    def _check_version(cls, version: int | None, info: ValidationInfo) -> int | None:
-        if version is not None and len(split_names(info.data.get("models", ""))) > 1:
-            raise ValueError(f"{PREFIX}MODELS lists several models, each with its own versions")
-        return version
-
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """At least one; the first is the default."""
-        return split_names(self.models) or (self.model_name,)
 
     @field_validator("cors_origins")
     @classmethod

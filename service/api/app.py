@@ -14,13 +14,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 
-from ..backend.client import TFServing
 from ..core.lifecycle import Lifecycle
 from ..core.metrics import Metrics
-from ..detection.detector import Detector, Detectors
+from ..core.responses import MODEL_VERSION
 from ..detection.pictures import Pictures
 from ..settings import Settings
-from . import docs, openapi, page, problems, schemas
+from . import docs, models, openapi, page, problems, schemas
 from .dialects.deepstack import DeepStack
 from .dialects.doods import Doods
 from .dialects.inference_protocol import InferenceProtocol
@@ -67,7 +66,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
             allow_methods=["GET", "POST"],
             allow_headers=["*"],  # of a request, also Authorization and X-API-Key
-            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+            expose_headers=["Retry-After", "Server-Timing", MODEL_VERSION, "X-Request-ID"],
         )
     ]
 
@@ -129,13 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     settings, metrics = gateway.settings, gateway.metrics
     gateway.pictures = Pictures(settings)
-    backends = {name: TFServing(name, settings, metrics) for name in settings.model_names}
-    gateway.detectors = Detectors(
-        [
-            Detector(name, backend, gateway.pictures, settings, metrics)
-            for name, backend in backends.items()
-        ]
-    )
+    gateway.detectors, backends = models.connect(gateway.pictures, settings, metrics)
     watcher = asyncio.create_task(_watch(gateway))
     # Startup objects live for the whole process; freeze them, and collect less often.
     gc.collect()
@@ -146,7 +139,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         watcher.cancel()
         gateway.pictures.close()
-        for backend in backends.values():
+        for detector in gateway.detectors:
+            if detector.shadow is not None:
+                await detector.shadow.close()
+        for backend in backends:
             await backend.close()
 
 
@@ -155,6 +151,7 @@ async def _watch(gateway: Gateway) -> None:
     while True:
         try:
             await gateway.detectors.check()  # the backend logs what is not ready
+            await asyncio.gather(*(detector.check_others() for detector in gateway.detectors))
         except Exception:  # a bug must not end the health checks
             logging.getLogger(__name__).exception("health check failed")
         await asyncio.sleep(gateway.settings.ready_interval_s)

@@ -11,11 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..core import logs, tracing
 from ..core.lifecycle import PROBE_PATHS
 from ..core.metrics import Metrics
-from ..core.responses import CSP_DENY_ALL_RAW, CSP_RAW, SECURITY_HEADERS_RAW
+from ..core.responses import CSP_DENY_ALL_RAW, CSP_RAW, MODEL_VERSION, SECURITY_HEADERS_RAW
 from ..detection.timings import Timings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 MAX_LOGGED_PATH = 256  # characters
+MODEL_VERSION_RAW = MODEL_VERSION.lower().encode()
 CODE_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -51,6 +52,8 @@ class ObservabilityMiddleware:
                 headers.append((b"x-request-id", request_id.encode()))
                 if all(name != CSP_RAW for name, _ in headers):
                     headers.append(CSP_DENY_ALL_RAW)
+                if "version" in fields:
+                    headers.append((MODEL_VERSION_RAW, str(fields["version"]).encode()))
                 if timings:
                     timings["total"] = time.perf_counter() - started
                     parts = [f"{part};dur={s * 1000:.2f}" for part, s in timings.items()]

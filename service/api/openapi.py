@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..core import responses, versions
 from ..detection.image import MEDIA_TYPES
 from .requests import deadlines
 
@@ -61,6 +62,16 @@ TIMEOUT = {
 }
 
 
+MODEL_VERSION = {
+    "name": responses.MODEL_VERSION,
+    "in": "header",
+    "required": False,
+    "description": "Model version to ask, a number or a label; 404 if it is not served. The"
+    " response's header of the same name has the number that answered.",
+    "schema": {"type": "string", "pattern": f"^{versions.PATTERN}$"},
+}
+
+
 def body(max_pictures: int) -> dict[str, Any]:
     """Request body and headers: a form of pictures; for one picture also the raw body."""
     binary = {"type": "string", "format": "binary"}
@@ -78,4 +89,7 @@ def body(max_pictures: int) -> dict[str, Any]:
     if max_pictures == 1:
         content |= {media_type: {"schema": binary} for media_type in (*MEDIA_TYPES, ANY)}
         content["application/json"] = {"schema": JSON_PICTURE}
-    return {"requestBody": {"required": True, "content": content}, "parameters": [TIMEOUT]}
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": [TIMEOUT, MODEL_VERSION],
+    }

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -18,14 +19,16 @@ from ..core import errors, logs
 from ..core.errors import DetectError
 from ..core.lifecycle import Lifecycle
 from ..core.metrics import Metrics
+from ..detection.canary import Route
 from ..detection.detector import Detector, Detectors
 from ..detection.models import Query, Result
 from ..detection.pictures import Pictures
+from ..detection.shadow import Copy
 from ..detection.timings import Timings
 from ..settings import Settings
 from . import problems, schemas
 from .dialects import roboflow
-from .requests import labels, uploads
+from .requests import labels, model_version, uploads
 from .requests.deadlines import cancel_on_disconnect, deadline, parse_timeout
 from .requests.memory_budget import MemoryBudget
 
@@ -49,6 +52,35 @@ class Gateway:
         detector = self.detectors.default if name is None else self.detectors[name]
         request.state.fields["model"] = detector.name
         return detector
+
+    def route(self, request: Request, detector: Detector) -> Route:
+        """The version that answers this request: what it asks for, else what its caller gets, who
+        is known by the key's owner, else only by the request's id. Raises BadParameter, NotFound.
+        """
+        version = model_version.requested(request)
+        if version is not None:
+            return detector.versions.requested(version)
+        state = request.state
+        return detector.versions.route(str(state.fields.get("key") or state.request_id))
+
+    async def detect_with(
+        self,
+        request: Request,
+        detector: Detector,
+        route: Route,
+        data: bytes,
+        query: Query,
+        until: float,
+        timings: Timings,
+    ) -> Result:
+        """One picture by the version of `route`; perhaps copied to the shadow version later."""
+        shadow = detector.shadow
+        copies: list[Copy] | None = [] if shadow and shadow.sampled() else None
+        result = await detector.detect(data, query, until, timings, sender(request), route, copies)
+        if shadow and copies:
+            after = partial(shadow.offer, copies[0])
+            request.scope["state"].setdefault("after_response", []).append(after)
+        return result
 
     async def detect(
         self, request: Request, query: Annotated[schemas.DetectQuery, InQuery()]
@@ -75,9 +107,12 @@ class Gateway:
         uploaded = timings.since(started, "upload")
         until = deadline(request, started, uploaded, self.settings.deadline_s)
         fields["bytes"] = len(data)
+        route = self.route(request, detector)
 
         async def work() -> tuple[Result, Response]:
-            result = await detector.detect(data, query.query(), until, timings, sender(request))
+            result = await self.detect_with(
+                request, detector, route, data, query.query(), until, timings
+            )
             fields["detections"] = len(result.detections)
             fields["version"] = result.version
             if query.format is schemas.Format.roboflow:
@@ -121,6 +156,7 @@ class Gateway:
     ) -> list[Result | BaseException]:
         """Several pictures of one request, in request order. `started`: when it came."""
         parse_timeout(request)  # before any work
+        route = self.route(request, detector)
         fields = request.state.fields
         fields["pictures"] = len(pictures)
         fields["bytes"] = sum(map(len, pictures))
@@ -134,11 +170,15 @@ class Gateway:
                     await asyncio.sleep(0)
                 now = perf_counter()
                 until = deadline(request, started, now, self.settings.deadline_s)
-                return await detector.detect(data, query, until, part, sender(request))
+                return await self.detect_with(request, detector, route, data, query, until, part)
 
         parts = [Timings() for _ in pictures]
         work = asyncio.gather(*map(detect, pictures, parts), return_exceptions=True)
         results = await cancel_on_disconnect(request, work)
+        # Several where the stable version answered for a canary that failed on some.
+        versions = sorted({r.version for r in results if isinstance(r, Result)})
+        if versions:
+            fields["version"] = versions[0] if len(versions) == 1 else ", ".join(map(str, versions))
         timings: Timings = request.state.timings
         for part in parts:  # they overlap, so the longest counts
             timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
@@ -171,9 +211,10 @@ class Gateway:
             self.metrics.rejected(model, problems.reason(error)).inc()
 
     def count(self, result: Result) -> None:
-        self.metrics.images(result.model).inc()
+        labels = result.model, result.track, result.version
+        self.metrics.images(*labels).inc()
         for detection in result.detections:
-            self.metrics.detections(result.model, detection.label).inc()
+            self.metrics.detections(*labels, detection.label).inc()
 
     async def model(self, request: Request) -> Response:
         """The model version that answers now, `/model` for `/detect`: labels by class id, input

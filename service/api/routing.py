@@ -49,7 +49,8 @@ class DirectRoute(APIRoute):
 
 
 class DetectionRoute(DirectRoute):
-    """Counts rejections, and holds `request.state.reservation` until the response is sent."""
+    """Counts rejections, and holds `request.state.reservation` until the response is sent; then
+    calls `request.state.after_response`."""
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any):
         super().__init__(path, endpoint, **options)
@@ -60,6 +61,8 @@ class DetectionRoute(DirectRoute):
         with scope["app"].state.gateway.memory.reservation() as reservation:
             scope["state"]["reservation"] = reservation
             await self._unreserved(scope, receive, send)
+        for call in scope["state"].get("after_response", ()):
+            call()
 
     async def _respond(self, request: Request) -> Response:
         try:

@@ -1,16 +1,16 @@
 """The client of the model servers: Predict with deadline and retry, health checks, metadata."""
 
 import asyncio
+import copy
 import random
 import time
-from functools import partial
 
 import grpc
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc import StatusCode as Code
 
 from ..core import tracing
-from ..core.errors import BackendFailed, DetectError, Full, NoBackend
+from ..core.errors import BackendFailed, DetectError, Full, NoBackend, NotFound
 from ..core.metrics import Metrics
 from ..detection.models import ModelInfo, Prediction
 from ..settings import Settings
@@ -19,7 +19,7 @@ from . import metadata
 from .codec import decode_response, request_encoder
 from .fleet import PREDICT, Fleet
 from .load_balancer import RetryBudget, Target
-from .status_codes import ERRORS, is_out_of_threads, is_unreachable, translate
+from .status_codes import ERRORS, is_out_of_threads, is_unknown_version, is_unreachable, translate
 
 # Delay before a retry at the same target, for it to reconnect. Jitter of half to one and a half
 # spreads the retries.
@@ -32,16 +32,22 @@ class TFServing:
     """One model of one or more TensorFlow Serving model servers. Create and close it in the same
     event loop. The channels of several share the connections: gRPC pools them."""
 
-    def __init__(self, name: str, settings: Settings, metrics: Metrics) -> None:
-        self._spec = m.ModelSpec(name=name, signature_name="serving_default")
-        if settings.model_version is not None:
-            self._spec.version.value = settings.model_version
-        self._encode = request_encoder(self._spec)
-        self._seconds = partial(metrics.backend_seconds, name)
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        metrics: Metrics,
+        version: str | None = None,
+        track: str = "stable",
+    ) -> None:
+        """`version`: a number or a label; None for the newest. `track`: for metrics."""
+        self._name, self._version, self._track = name, version, track
+        self._encode = request_encoder(spec(name, version))
+        self._seconds = metrics.backend_seconds
         self._retries = metrics.backend_retries(name)
         self._budget = RetryBudget(burst=settings.max_in_flight)
         self._checks: set[asyncio.Task[DetectError | None]] = set()
-        self._backends = Fleet(name, settings, metrics)
+        self._backends = Fleet(name, settings, metrics, track)
 
     async def close(self) -> None:
         for check in self._checks:
@@ -76,7 +82,7 @@ class TFServing:
                 delay_s = self._retry_delay_s(target, error)
                 late = delay_s is None or time.perf_counter() + delay_s >= deadline
                 if failed or late or not self._budget.retry():
-                    raise translate(error) from error
+                    raise self._problem(error) from error
                 failed = target
             self._retries.inc()
             await asyncio.sleep(delay_s or 0)
@@ -115,8 +121,36 @@ class TFServing:
             raise
         finally:
             target.outstanding -= 1
-            seconds = time.perf_counter() - started
-            self._seconds(code.name).observe(seconds, tracing.exemplar())
+            version = "" if self._track == "requested" else target.version or ""
+            seconds = self._seconds(self._name, self._track, version, code.name)
+            seconds.observe(time.perf_counter() - started, tracing.exemplar())
+
+    def at(self, version: str) -> "TFServing":
+        """Another version at the same model servers, for calls that ask for it: `predict` and
+        `number` raise NotFound where it is not served. Its state is this client's own."""
+        other = copy.copy(self)
+        other._version, other._track = version, "requested"
+        other._encode = request_encoder(spec(self._name, version))
+        return other
+
+    async def number(self, timeout_s: float) -> int:
+        """The number of the version that would answer, without a health check."""
+        await self._backends.known(timeout_s)
+        try:
+            return await self._available(self._backends.choose(), timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: grpc.aio.AioRpcError) -> DetectError:
+        """A caller's own choice that is not served is the caller's mistake, if the model is."""
+        if self._track == "requested" and self.current and is_unknown_version(error):
+            return NotFound(f"Version {self._version!r} of model {self._name!r} is not served.")
+        return translate(error)
+
+    @property
+    def current(self) -> int:
+        """The newest version of a healthy target, as of the last health check; 0 for none."""
+        return max((target.version or 0 for target in self._backends.targets), default=0)
 
     async def version(self, timeout_s: float) -> int:
         """Health-checks all targets. Returns the newest version as soon as one target is healthy;
@@ -151,10 +185,9 @@ class TFServing:
             target.checks -= 1
 
     async def _check_open(self, target: Target, timeout_s: float) -> DetectError | None:
-        name = self._spec.name
-        request = m.GetModelStatusRequest(model_spec=self._spec).SerializeToString()
+        name = self._name
         try:
-            version = newest_available(name, await target.status(request, timeout=timeout_s))
+            version = await self._available(target, timeout_s)
         except grpc.aio.AioRpcError as error:
             problem = translate(error)
             problem.__cause__ = error
@@ -171,6 +204,37 @@ class TFServing:
             target.model = await metadata.fetch(target.predict, name, version, timeout_s)
         target.admit(version, f"version {version} of {name} answers")
         return None
+
+    async def _available(self, target: Target, timeout_s: float) -> int:
+        """The version that would answer. GetModelStatus ignores labels."""
+        asked = spec(self._name, self._version)
+        if asked.version_label or self._track == "requested":
+            return await labelled(target, asked, timeout_s)
+        request = m.GetModelStatusRequest(model_spec=asked).SerializeToString()
+        return newest_available(self._name, await target.status(request, timeout=timeout_s))
+
+
+def spec(name: str, version: str | None) -> m.ModelSpec:
+    """`version`: a number or a label; None for the newest."""
+    model = m.ModelSpec(name=name, signature_name="serving_default")
+    if version is None:
+        return model
+    if version.isdigit():
+        model.version.value = int(version)
+    else:
+        model.version_label = version
+    return model
+
+
+async def labelled(target: Target, asked: m.ModelSpec, timeout_s: float) -> int:
+    """The number of an available version, asked for by number or label: what GetModelMetadata
+    answers with."""
+    request = m.GetModelMetadataRequest(model_spec=asked, metadata_field=["signature_def"])
+    answer = await target.metadata(request.SerializeToString(), timeout=timeout_s)
+    try:
+        return int(m.GetModelMetadataResponse.FromString(answer).model_spec.version.value)
+    except DecodeError as error:
+        raise BackendFailed(ERRORS[Code.UNIMPLEMENTED][1]) from error
 
 
 def newest_available(name: str, status: bytes) -> int:

@@ -19,9 +19,11 @@ class Fleet(Backends):
     """A target for each address that is known, with its state for one model. Create and close it in
     the same event loop."""
 
-    def __init__(self, model: str, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, model: str, settings: Settings, metrics: Metrics, track: str = "stable"
+    ) -> None:
         super().__init__([])
-        self._model = model
+        self._labels = (model, track)
         self._settings = settings
         self._ejected = metrics.backend_ejected
         self._open: dict[Address, tuple[Target, grpc.aio.Channel]] = {}
@@ -46,7 +48,7 @@ class Fleet(Backends):
     def _update(self, addresses: list[Address]) -> None:
         for address in self._open.keys() - set(addresses):
             target, channel = self._open.pop(address)
-            self._ejected.remove(self._model, target.name)
+            self._ejected.remove(*self._labels, target.name)
             drain = asyncio.create_task(drain_and_close(target, channel))
             self._drains.add(drain)
             drain.add_done_callback(self._drains.discard)
@@ -60,7 +62,7 @@ class Fleet(Backends):
         target = connect(address.name, channel)
         # One that joins others gets requests when its first health check has succeeded.
         target.ejected = bool(self.targets)
-        ejected = self._ejected.labels(self._model, target.name)
+        ejected = self._ejected.labels(*self._labels, target.name)
         ejected.set_function(partial(getattr, target, "ejected"))
         return target, channel
 
@@ -81,4 +83,5 @@ def connect(name: str, channel: grpc.aio.Channel) -> Target:
         name,
         predict=channel.unary_unary(f"/{PREDICT}"),
         status=channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus"),
+        metadata=channel.unary_unary("/tensorflow.serving.PredictionService/GetModelMetadata"),
     )

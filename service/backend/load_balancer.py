@@ -15,11 +15,12 @@ BUSY_LOG_INTERVAL_S = 60
 
 @dataclass(eq=False, slots=True)
 class Target:
-    """A gRPC target and its two methods. `version` and `model`: from its last health check."""
+    """A gRPC target and its methods. `version` and `model`: from its last health check."""
 
     name: str
     predict: Any
     status: Any
+    metadata: Any = None
     outstanding: int = 0
     checks: int = 0  # health checks in progress
     ejected: bool = False

@@ -34,12 +34,16 @@ ERRORS: dict[Code, tuple[type[DetectError], str]] = {
 # refused before any work is done.
 OUT_OF_THREADS = "threadpool exhausted"
 
+# TensorFlow Serving's words for a label that its configuration does not have (server_core.cc).
+UNKNOWN_LABEL = "unrecognized servable version label"
+
 # Where the status code alone misleads: a part of the server's message, and the error it means.
 MESSAGE_OVERRIDES: list[tuple[Code, str, tuple[type[DetectError], str]]] = [
     # A wrong model, reported as if the request were wrong (predict_util.cc, direct_session.cc).
     (Code.INVALID_ARGUMENT, "signature", (BackendFailed, WRONG_SIGNATURE)),
     (Code.INVALID_ARGUMENT, "input alias", (BackendFailed, WRONG_SIGNATURE)),
     (Code.INVALID_ARGUMENT, "expects arg", (BackendFailed, WRONG_SIGNATURE)),
+    (Code.INVALID_ARGUMENT, UNKNOWN_LABEL, ERRORS[Code.NOT_FOUND]),
     # The model's weights or precision, not the picture (yolov4/export/saved_model.py).
     (
         Code.INVALID_ARGUMENT,
@@ -69,6 +73,12 @@ def translate(error: grpc.aio.AioRpcError) -> DetectError:
     overrides = (meant for of, part, meant in MESSAGE_OVERRIDES if of is code and part in message)
     kind, sentence = next(overrides, ERRORS[code])
     return kind(sentence)
+
+
+def is_unknown_version(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the server does not serve this model, version or label."""
+    unknown_label = UNKNOWN_LABEL in (error.details() or "").lower()
+    return error.code() is Code.NOT_FOUND or unknown_label
 
 
 def is_unreachable(error: grpc.aio.AioRpcError) -> bool:

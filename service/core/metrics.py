@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from .. import __version__
 from . import logs
+from .rollout_metrics import RolloutMetrics
 
 # From 1 ms to 14 s in steps of at most 1.43, so that a quantile is exact to a fifth of its value.
 # The usual latency targets, 0.1, 0.25, 0.5 and 1 s, are bounds: the share within each is exact.
@@ -67,8 +68,8 @@ class Metrics:
         self.backend_seconds = cached_labels(
             Histogram(
                 "detect_backend_duration_seconds",
-                "Duration of one call to a model server, by gRPC status code.",
-                ["model", "code"],
+                "Duration of one call to a model server, by track, version and gRPC status code.",
+                ["model", "track", "version", "code"],
                 buckets=SECONDS,
                 registry=registry,
             )
@@ -85,17 +86,22 @@ class Metrics:
         self.backend_ejected = Gauge(
             "detect_backend_ejected",
             "1 while this model server gets no requests because it failed and others work.",
-            ["model", "backend"],
+            ["model", "track", "backend"],
             registry=registry,
         )
         self.images = cached_labels(
-            Counter("detect_images", "Images with a response.", ["model"], registry=registry)
+            Counter(
+                "detect_images",
+                "Images with a response.",
+                ["model", "track", "version"],
+                registry=registry,
+            )
         )
         self.detections = cached_labels(
             Counter(
                 "detect_detections",
                 "Detections returned, by label.",
-                ["model", "label"],
+                ["model", "track", "version", "label"],
                 registry=registry,
             )
         )
@@ -141,14 +147,18 @@ class Metrics:
         self.backend_ready = cached_labels(
             Gauge(
                 "detect_backend_ready",
-                "1 while the model is AVAILABLE.",
-                ["model"],
+                "1 while the model is AVAILABLE, by track: `stable`, `canary` or `shadow`.",
+                ["model", "track"],
                 registry=registry,
             )
         )
         self.model_info = Gauge(
-            "detect_model_info", "The model version in use.", ["name", "version"], registry=registry
+            "detect_model_info",
+            "The model version in use, by track.",
+            ["name", "track", "version"],
+            registry=registry,
         )
+        self.rollout = RolloutMetrics(registry)
         self.build_info = Info(
             "detect_build", "Versions of the gateway and of Python.", registry=registry
         )
@@ -156,12 +166,14 @@ class Metrics:
         self.log_dropped = DroppedLogLines()
         registry.register(self.log_dropped)
 
-    def show_version(self, name: str, version: int | None) -> None:
+    def show_version(self, name: str, version: int | None, track: str = "stable") -> None:
         """Export the version that is AVAILABLE, or none; the previous one is removed."""
-        self.backend_ready(name).set(version is not None)
-        self.model_info.remove_by_labels({"name": name})
+        self.backend_ready(name, track).set(version is not None)
+        self.model_info.remove_by_labels({"name": name, "track": track})
         if version is not None:
-            self.model_info.labels(name, version).set(1)
+            self.model_info.labels(name, track, version).set(1)
+            if track != "shadow":
+                self.images(name, track, version)  # exported as 0 before the first one
 
 
 class DroppedLogLines(Collector):

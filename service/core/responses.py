@@ -12,6 +12,8 @@ CSP_RAW = CSP.lower().encode()
 CSP_DENY_ALL_RAW = (CSP_RAW, CSP_DENY_ALL.encode())
 SECURITY_HEADERS_RAW = [(k.lower().encode(), v.encode()) for k, v in SECURITY_HEADERS.items()]
 
+MODEL_VERSION = "X-Model-Version"  # of a request: the version it asks for; of a response: its own
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 

@@ -44,6 +44,11 @@ class Admission:
         self._in_flight = in_flight
         self._queued = queued
 
+    @property
+    def saturated(self) -> bool:
+        """Whether all slots are taken."""
+        return self._slots.locked()
+
     def check(self, budget_s: float) -> None:
         """Raises Full or DeadlineExceeded where a picture that came now would not be answered
         within `budget_s` seconds."""

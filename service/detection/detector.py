@@ -7,15 +7,18 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
-from ..core.errors import BackendFailed, BadPicture, DetectError, NotFound
+from ..core.errors import BackendFailed, BadPicture, DetectError, NoBackend, NotFound
 from ..core.metrics import Metrics
 from ..settings import Settings
 from .admission import Admission
+from .canary import CANARY, STABLE, Route, Versions, show
 from .image import Header
-from .models import Backend, Box, Detection, ModelInfo, Prediction, Query, Result
+from .models import Backend, Box, Detection, ModelInfo, Prediction, Predictor, Query, Result
 from .pictures import Pictures
 from .pixels import Picture
+from .shadow import Copy, Shadow
 from .timings import BACKEND, Timings
 
 
@@ -30,8 +33,9 @@ class Detector:
         self._pictures = pictures
         self._settings = settings
         self._metrics = metrics
-        metrics.images(name)  # exported as 0 before the first one
         self._suspected = metrics.suspected(name)
+        self.versions = Versions(name, backend, metrics)
+        self.shadow: Shadow | None = None
         self._admission = Admission(
             settings.max_in_flight,
             settings.max_queue,
@@ -39,29 +43,71 @@ class Detector:
             metrics.queue_length(name),
         )
 
+    def saturated(self) -> bool:
+        """Whether callers have all slots at the model servers."""
+        return self._admission.saturated
+
     async def detect(
-        self, data: bytes, query: Query, deadline: float, timings: Timings, sender: str
+        self,
+        data: bytes,
+        query: Query,
+        deadline: float,
+        timings: Timings,
+        sender: str,
+        route: Route | None = None,
+        copies: list[Copy] | None = None,
     ) -> Result:
         """One picture's detections. Raises errors.DetectError.
 
         `deadline`: the `time.perf_counter()` at which the caller stops waiting. `sender`: who is
-        remembered for damaged pictures, see quarantine.py.
+        remembered for damaged pictures, see quarantine.py. `route`: the version to ask, by default
+        the stable one. `copies` gets what the shadow version is to be compared with.
         """
         self._metrics.upload_bytes.observe(len(data))
+        route = route or self.versions.stable
         header = await self._pictures.header(data)
+        ask = partial(self._ask_version, data, header, deadline, timings, sender)
+        try:
+            prediction, picture = await ask(route.predictor)
+        except (BackendFailed, NoBackend) as error:
+            if route.track != CANARY:
+                raise
+            self.versions.fell_back("failed", error)
+            route = self.versions.stable
+            prediction, picture = await ask(route.predictor)
+        if copies is not None and route.track == STABLE:
+            copies.append(Copy(picture.data, prediction))
+        width, height = header.shown
+        detections = list(_select(prediction, picture, header, query))
+        return Result(self.name, prediction.version, width, height, detections, route.track)
+
+    async def _ask_version(
+        self,
+        data: bytes,
+        header: Header,
+        deadline: float,
+        timings: Timings,
+        sender: str,
+        version: Predictor,
+    ) -> tuple[Prediction, Picture]:
+        """The prediction, and the picture that it is for."""
         self._admission.check(deadline - time.perf_counter())
         if header.as_is:
             picture = Picture(data, header.width, header.height)
-            prediction = await self._predict(picture, header, deadline, timings, sender)
+            prediction = await self._predict(version, picture, header, deadline, timings, sender)
         else:
             async with self._pictures.normalized(data, header, deadline, timings) as picture:
-                prediction = await self._ask_encoded(picture.data, deadline, timings)
-        width, height = header.shown
-        detections = list(_select(prediction, picture, header, query))
-        return Result(self.name, prediction.version, width, height, detections)
+                prediction = await self._ask_encoded(version, picture.data, deadline, timings)
+        return prediction, picture
 
     async def _predict(
-        self, picture: Picture, header: Header, deadline: float, timings: Timings, sender: str
+        self,
+        version: Predictor,
+        picture: Picture,
+        header: Header,
+        deadline: float,
+        timings: Timings,
+        sender: str,
     ) -> Prediction:
         """The prediction for a picture that no decoder of ours has seen.
 
@@ -73,55 +119,76 @@ class Detector:
         if quarantined:
             await self._pictures.verify(picture.data, header, deadline, timings, sender)
         with suppress(BadPicture):
-            return await self._ask(picture.data, deadline, timings)
+            return await self._ask(version, picture.data, deadline, timings)
         if not quarantined:
             await self._pictures.verify(picture.data, header, deadline, timings, sender)
         with suppress(BadPicture):
-            return await self._ask_again(picture.data, deadline, timings)
+            return await self._ask_again(version, picture.data, deadline, timings)
         # Pillow takes what TensorFlow refuses, which is rare: TensorFlow takes it encoded again.
         self._suspected.inc()
         async with self._pictures.normalized(picture.data, header, deadline, timings) as again:
-            return await self._ask_encoded(again.data, deadline, timings)
+            return await self._ask_encoded(version, again.data, deadline, timings)
 
-    async def _ask_encoded(self, picture: bytes, deadline: float, timings: Timings) -> Prediction:
+    async def _ask_encoded(
+        self, version: Predictor, picture: bytes, deadline: float, timings: Timings
+    ) -> Prediction:
         with suppress(BadPicture):
-            return await self._ask(picture, deadline, timings)
+            return await self._ask(version, picture, deadline, timings)
         try:
-            return await self._ask_again(picture, deadline, timings)
+            return await self._ask_again(version, picture, deadline, timings)
         except BadPicture as error:
             raise BackendFailed(
                 "The model server refuses this picture, which is not damaged."
             ) from error.__cause__
 
-    async def _ask_again(self, picture: bytes, deadline: float, timings: Timings) -> Prediction:
+    async def _ask_again(
+        self, version: Predictor, picture: bytes, deadline: float, timings: Timings
+    ) -> Prediction:
         self._suspected.inc()
-        return await self._ask(picture, deadline, timings, isolated=True)
+        return await self._ask(version, picture, deadline, timings, isolated=True)
 
     async def _ask(
-        self, picture: bytes, deadline: float, timings: Timings, isolated: bool = False
+        self,
+        version: Predictor,
+        picture: bytes,
+        deadline: float,
+        timings: Timings,
+        isolated: bool = False,
     ) -> Prediction:
         """Raises BadPicture where the model server refuses the picture, or its batch."""
         started = time.perf_counter()
         async with self._admission.slot(deadline - started):
             called = timings.since(started, "queue")
             try:
-                return await self._backend.predict(picture, deadline - called, isolated)
+                return await version.predict(picture, deadline - called, isolated)
             finally:
                 timings.since(called, BACKEND)
 
     def models(self) -> Sequence[ModelInfo]:
         """What the model servers serve; empty as long as that is not known of each of them."""
-        return self._backend.models()
+        return [*self._backend.models(), *self.versions.canary_models()]
 
-    async def ready(self) -> int:
-        """The version that would answer now; raises errors.DetectError where none would."""
+    async def ready(self, version: str | None = None) -> int:
+        """The version that would answer now, the stable one unless `version` asks for another.
+        Raises errors.DetectError where none would."""
+        if version is not None:
+            predictor = self.versions.requested(version).predictor
+            return await predictor.number(self._settings.ready_timeout_s)
         try:
-            version = await self._backend.version(self._settings.ready_timeout_s)
+            current = await self._backend.version(self._settings.ready_timeout_s)
         except Exception:
             self._metrics.show_version(self.name, None)
             raise
-        self._metrics.show_version(self.name, version)
-        return version
+        self._metrics.show_version(self.name, current)
+        return current
+
+    async def check_others(self) -> None:
+        """Health-checks the canary and the shadow version, which never affect readiness."""
+        timeout_s = self._settings.ready_timeout_s
+        checks = [self.versions.check(timeout_s)]
+        if self.shadow is not None:
+            checks.append(show(self.name, "shadow", self.shadow.backend, timeout_s, self._metrics))
+        await asyncio.gather(*checks)
 
 
 class Detectors:

@@ -41,6 +41,7 @@ class Result:
     width: int
     height: int
     detections: list[Detection]
+    track: str = "stable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,25 @@ class ModelInfo:
     target: str | None = None
 
 
-class Backend(Protocol):
-    """One or more model servers. Raises the errors of errors.py."""
+class Predictor(Protocol):
+    """One version of a model. Raises the errors of errors.py."""
 
     async def predict(self, picture: bytes, timeout_s: float, isolated: bool = False) -> Prediction:
         """`isolated`: not in a batch with pictures that may be damaged."""
+
+    async def number(self, timeout_s: float) -> int:
+        """The number of the version that would answer."""
+
+
+class Backend(Predictor, Protocol):
+    """One or more model servers."""
+
+    def at(self, version: str) -> Predictor:
+        """Another version, by number or label; its calls raise NotFound if it is not served."""
+
+    @property
+    def current(self) -> int:
+        """The version of the last health check; 0 for none."""
 
     async def version(self, timeout_s: float) -> int: ...
     def models(self) -> Sequence[ModelInfo]: ...

@@ -15,7 +15,7 @@ from ...detection.models import Query, Result
 from .. import openapi, problems
 from ..requests.auth import APIKeyAuth
 from ..requests.deadlines import cancel_on_disconnect, deadline
-from ..routes import Gateway, sender
+from ..routes import Gateway
 from ..routing import DetectionRoute, DirectRoute
 
 ErrorBody = Callable[[Request, int, str], dict[str, Any]]
@@ -43,6 +43,8 @@ class _OwnErrors(DirectRoute):
             {"name": name, "in": "path", "required": True, "schema": schemas[name]}
             for name in re.findall(r"{(\w+)}", path)
         ]
+        if isinstance(self, DetectionRoute):
+            parameters.append(openapi.MODEL_VERSION)
         options["openapi_extra"] = {"parameters": parameters} | options.get("openapi_extra", {})
         super().__init__(path, endpoint, **options)
         self._error_body = error_body
@@ -95,7 +97,8 @@ class Dialect(ABC):
         uploaded = timings.since(started, "upload")
         until = deadline(request, started, uploaded, self.settings.deadline_s)
         fields["bytes"] = len(data)
-        work = detector.detect(data, query, until, timings, sender(request))
+        route = self.gateway.route(request, detector)
+        work = self.gateway.detect_with(request, detector, route, data, query, until, timings)
         result = await cancel_on_disconnect(request, work)
         fields |= {"detections": len(result.detections), "version": result.version}
         self.gateway.count(result)

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__ as VERSION
-from ...core.errors import NotFound, UnsupportedMedia
+from ...core.errors import UnsupportedMedia
 from ...detection.detector import Detector
 from .. import openapi
-from ..requests import uploads
+from ..requests import model_version, uploads
 from ..routing import DirectRoute
 from .base import Dialect, DialectRoute, InfoRoute, json_limit, json_response, parameters
 from .instances import error_body
@@ -123,8 +123,6 @@ class InferenceProtocol(Dialect):
         self.authorize(request)
         started = perf_counter()
         detector = self.gateway.detector(request, request.path_params["model"])
-        if "version" in request.path_params:
-            await self._version(request)
         if request.headers.get("content-encoding", "identity") != "identity":
             raise UnsupportedMedia("Compressed requests are not supported.")
         limit = max(json_limit(self.settings.max_upload_bytes), MAX_HEADER)
@@ -146,8 +144,4 @@ class InferenceProtocol(Dialect):
     async def _version(self, request: Request) -> tuple[Detector, int]:
         """The model that the path names, and its version. Raises NotFound."""
         detector = self.gateway.detector(request, request.path_params["model"])
-        version = await detector.ready()
-        asked = request.path_params.get("version", str(version))
-        if asked != str(version):
-            raise NotFound(f"Version {asked[:20]!r} is not served, version {version} is.")
-        return detector, version
+        return detector, await detector.ready(model_version.in_path(request))

@@ -16,11 +16,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ...core.errors import DetectError, MalformedBody, NotFound, TooLarge, Unavailable
+from ...core.errors import DetectError, MalformedBody, TooLarge, Unavailable
 from ...detection.detector import Detector
 from ...detection.models import Query, Result
 from .. import openapi, problems, schemas
-from ..requests import uploads
+from ..requests import model_version, uploads
 from ..routing import DirectRoute
 from .base import (
     BASE64,
@@ -47,7 +47,6 @@ ROWS = {
         ]
     },
 }
-NEWEST = "0"  # a version: ovmsclient's word for the newest
 
 
 class Instances(Dialect):
@@ -89,7 +88,7 @@ class Instances(Dialect):
     async def predict(self, request: Request) -> Response:
         """As TensorFlow Serving's, whatever the Content-Type; version 0 is the newest."""
         self.authorize(request)
-        detector, _ = await self._version(request)
+        detector = self.gateway.detector(request, request.path_params["model"])
         return await self._rows(request, detector)
 
     async def ping(self, request: Request) -> Response:
@@ -106,12 +105,8 @@ class Instances(Dialect):
 
     async def _version(self, request: Request) -> tuple[Detector, int]:
         """The model that the path names, and its version. Raises NotFound."""
-        model, asked = request.path_params["model"], request.path_params.get("version", NEWEST)
-        detector = self.gateway.detector(request, model)
-        version = await detector.ready()
-        if asked not in (NEWEST, str(version)):
-            raise NotFound(f"Servable not found for request: Specific({model}, {asked[:20]})")
-        return detector, version
+        detector = self.gateway.detector(request, request.path_params["model"])
+        return detector, await detector.ready(model_version.in_path(request))
 
     async def _rows(self, request: Request, detector: Detector) -> Response:
         started = perf_counter()

@@ -74,6 +74,8 @@ class FakeBackend:
     status_refusal: "Refuse | None" = None  # what GetModelStatus is refused with
     cancelled: int = 0  # calls that ended before their answer
     others: dict[str, "FakeBackend"] = field(default_factory=dict)  # further models, by name
+    versions: dict[int, Callable[[bytes], Any]] = field(default_factory=dict)  # `reply` of each
+    labels: dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> "FakeBackend":
         # Like TensorFlow Serving, without gRPC's limit of 4 MiB.
@@ -88,7 +90,12 @@ class FakeBackend:
                             lambda r, context: self._model(r)._predict(r, context),
                             m.PredictRequest.FromString,
                             lambda a: a if isinstance(a, bytes) else a.SerializeToString(),
-                        )
+                        ),
+                        "GetModelMetadata": grpc.unary_unary_rpc_method_handler(
+                            lambda r, context: self._model(r)._signatures(r, context),
+                            m.GetModelMetadataRequest.FromString,
+                            m.GetModelMetadataResponse.SerializeToString,
+                        ),
                     },
                 ),
                 grpc.method_handlers_generic_handler(
@@ -130,7 +137,7 @@ class FakeBackend:
         if self.class_names is None:
             refused = grpc.StatusCode.FAILED_PRECONDITION
             context.abort(refused, 'Serving signature key "metadata" not found.')
-        assert request.model_spec.version.value == self.version
+        assert request.model_spec.version.value in (self.version, *self.versions)
         assert list(request.inputs["rows"].string_val) == [b""]
         response = m.PredictResponse()
         response.outputs["class_names"].string_val.extend(map(str.encode, self.class_names or ()))
@@ -144,6 +151,7 @@ class FakeBackend:
         tensor = request.inputs["image"]
         assert tensor.dtype == m.DT_STRING
         assert [d.size for d in tensor.tensor_shape.dim] == [1]
+        reply = self._reply(request.model_spec, context)
         self.pictures.append(tensor.string_val[0])
         self.filters.append(list(request.output_filter))
         self.metadata.append(dict(context.invocation_metadata()))
@@ -151,16 +159,42 @@ class FakeBackend:
         time.sleep(self.delay_s)
         self.cancelled += not context.is_active()
         try:
-            return self.reply(tensor.string_val[0])
+            return reply(tensor.string_val[0])
         except Refuse as refusal:
             context.abort(refusal.code, refusal.details)
+
+    def _number(self, spec: Any, context: grpc.ServicerContext) -> int:
+        """As TensorFlow Serving: the version that a ModelSpec means."""
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label" and spec.version_label not in self.labels:
+            text = f"Unrecognized servable version label: {spec.version_label}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        number = self.labels.get(spec.version_label) or spec.version.value
+        if choice and number not in (self.versions or [self.version]):
+            text = f"Servable not found for request: Specific({spec.name}, {number})"
+            context.abort(grpc.StatusCode.NOT_FOUND, text)
+        return int(number or max(self.versions))
+
+    def _reply(self, spec: Any, context: grpc.ServicerContext) -> Callable[[bytes], Any]:
+        number = self._number(spec, context) if spec.WhichOneof("version_choice") else self.version
+        return self.versions.get(number, self.reply)
+
+    def _signatures(self, request: Any, context: grpc.ServicerContext) -> Any:
+        response = m.GetModelMetadataResponse()
+        response.model_spec.version.value = self._number(request.model_spec, context)
+        return response
 
     def _status(self, request: Any, context: grpc.ServicerContext) -> Any:
         time.sleep(self.status_delay_s)
         if self.status_refusal:
             context.abort(self.status_refusal.code, self.status_refusal.details)
         response = m.GetModelStatusResponse()
-        response.model_version_status.add(version=self.version, state=self.state)
+        for number in self.versions or [self.version]:
+            if request.model_spec.version.value in (0, number):
+                response.model_version_status.add(version=number, state=self.state)
+        if not response.model_version_status:
+            text = f"Could not find version of model {request.model_spec.name}"
+            context.abort(grpc.StatusCode.NOT_FOUND, text)
         return response
 
 
