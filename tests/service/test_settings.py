@@ -69,7 +69,7 @@ def test_one_model_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MODELS", "coco,a/b", "'a/b' is not a model name"),
         ("MODELS", "coco,voc,coco", "a model is listed twice"),
         ("MODEL_NAME", "voc", "DETECT_MODELS begins with 'coco', the default"),
-        ("MODEL_VERSION", "2", "DETECT_MODELS lists several models"),
+        ("MODEL_VERSION", "2", "there are several models; write MODEL=2"),
     ],
 )
 def test_models_that_contradict_each_other(
@@ -141,7 +141,7 @@ def test_the_reference_has_every_setting_with_default_unit_and_description() -> 
     assert cells["DETECT_MAX_UPLOAD_BYTES"][:2] == ["`20971520`", "bytes"]
     assert cells["DETECT_MAX_PIXELS"][:2] == ["`50000000`", "pixels"]
     assert cells["DETECT_DOWNSCALE"][:2] == ["`off`", ""]
-    assert cells["DETECT_MODEL_VERSION"][0] == "unset"
+    assert cells["DETECT_PICTURE_THREADS"][0] == "unset"
     for name, (_, _, sentence) in cells.items():
         assert re.fullmatch(r"(gRPC|[A-Z`]).{10,}\.", sentence), f"{name} has no sentence"
 
@@ -151,3 +151,43 @@ def test_the_reference_is_printed() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == Settings.reference()
+
+
+def test_versions_and_shares_of_one_model_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECT_MODEL_VERSION", "stable")
+    monkeypatch.setenv("DETECT_CANARY", "canary:12.5")
+    one = Settings.load()
+    assert one.model_versions == {"yolov4": "stable"}
+    assert one.canaries == {"yolov4": ("canary", 12.5)}
+    monkeypatch.setenv("DETECT_MODELS", "coco,voc")
+    monkeypatch.setenv("DETECT_MODEL_VERSION", "coco=1, voc=stable")
+    monkeypatch.setenv("DETECT_CANARY", "voc=2:100")
+    monkeypatch.setenv("DETECT_SHADOW", "coco=2:5,voc=next:0")
+    several = Settings.load()
+    assert several.model_versions == {"coco": "1", "voc": "stable"}
+    assert several.canaries == {"voc": ("2", 100)}
+    assert several.shadows == {"coco": ("2", 5), "voc": ("next", 0)}
+
+
+@pytest.mark.parametrize(
+    ("version", "canary", "reason"),
+    [
+        ("", "canary:10", "needs DETECT_MODEL_VERSION for 'yolov4'"),
+        ("stable", "canary", "'canary' is not VERSION:PERCENT, such as canary:10"),
+        ("stable", "canary:101", "101 is more than 100 percent"),
+        ("stable", "canary:-1", "is not VERSION:PERCENT"),
+        ("stable", "0:10", "'0' is neither a version number .* nor a label"),
+        ("stable", "9999999999999999999:10", "is neither a version number"),
+        ("stable", "stable:10", "'stable' is also DETECT_MODEL_VERSION"),
+        ("stable", "voc=canary:10", "'voc' is not one of the models: yolov4"),
+        ("stable", "canary:10,2:10", "model 'yolov4' is listed twice"),
+        ("-", "", "'-' is neither a version number"),
+    ],
+)
+def test_versions_and_shares_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, version: str, canary: str, reason: str
+) -> None:
+    monkeypatch.setenv("DETECT_MODEL_VERSION", version)
+    monkeypatch.setenv("DETECT_CANARY", canary)
+    with pytest.raises(SettingsError, match=reason):
+        Settings.load()

@@ -113,7 +113,7 @@ main()
                 metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
             except httpx.TransportError:
                 return False
-            return '\ndetect_backend_ready{model="yolov4"} 1.0\n' in metrics
+            return '\ndetect_backend_ready{model="yolov4",track="stable"} 1.0\n' in metrics
 
         try:
             wait_for(ready, within_s=20)

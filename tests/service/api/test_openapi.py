@@ -18,7 +18,14 @@ def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> Non
         "application/json",
     }
     names = {p["name"] for p in detect["parameters"]}
-    assert names == {"score_threshold", "max_detections", "label", "format", "X-Timeout-Ms"}
+    assert names == {
+        "score_threshold",
+        "max_detections",
+        "label",
+        "format",
+        "X-Timeout-Ms",
+        "X-Model-Version",
+    }
     batch = document["paths"]["/detect/batch"]["post"]
     assert set(batch["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
     assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503", "504"}

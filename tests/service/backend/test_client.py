@@ -20,6 +20,7 @@ from tests.support.project import free_port
 
 RETRIES = "detect_backend_retries_total"
 MODEL = {"model": "yolov4"}
+STABLE = {**MODEL, "track": "stable"}
 
 
 def call(
@@ -85,7 +86,10 @@ def test_the_deadline_holds_and_the_code_is_counted() -> None:
 
     with FakeBackend(delay_s=1) as backend:
         _, registry = call(backend.target, late)
-    sample, labels = "detect_backend_duration_seconds", {**MODEL, "code": "DEADLINE_EXCEEDED"}
+    sample, labels = (
+        "detect_backend_duration_seconds",
+        {**STABLE, "version": "", "code": "DEADLINE_EXCEEDED"},
+    )
     assert registry.get_sample_value(f"{sample}_count", labels) == 1
     assert 0.1 <= (registry.get_sample_value(f"{sample}_sum", labels) or 0) < 1
     assert registry.get_sample_value(RETRIES, MODEL) == 0
@@ -197,7 +201,7 @@ def test_server_that_answered_is_neither_retried_nor_ejected(
         _, registry = call(f"{two.target},{one.target}", once)
         assert (len(one.pictures), len(two.pictures)) == (1, 0)
         ejected = registry.get_sample_value(
-            "detect_backend_ejected", {**MODEL, "backend": one.target}
+            "detect_backend_ejected", {**STABLE, "backend": one.target}
         )
         assert ejected == registry.get_sample_value(RETRIES, MODEL) == 0
 
@@ -239,7 +243,7 @@ def test_one_available_server_is_enough_for_readiness() -> None:
         _, registry = call(three, ready)
         ejected = [
             registry.get_sample_value(
-                "detect_backend_ejected", {**MODEL, "backend": backend.target}
+                "detect_backend_ejected", {**STABLE, "backend": backend.target}
             )
             for backend in (loading, slow, good)
         ]
@@ -278,7 +282,7 @@ def test_call_refused_for_want_of_threads_is_retried_at_another_server() -> None
         _, registry = call(f"{idle.target},{busy.target}", twice)
         assert (len(busy.pictures), len(idle.pictures)) == (2, 2)  # still in turn: it is alive
         ejected = registry.get_sample_value(
-            "detect_backend_ejected", {**MODEL, "backend": busy.target}
+            "detect_backend_ejected", {**STABLE, "backend": busy.target}
         )
     assert (registry.get_sample_value(RETRIES, MODEL), ejected) == (2, 0)
 
@@ -340,7 +344,7 @@ def test_health_check_refused_for_want_of_threads_keeps_the_last_result(
 
         _, registry = call(backend.target, check)
         ejected = registry.get_sample_value(
-            "detect_backend_ejected", {**MODEL, "backend": backend.target}
+            "detect_backend_ejected", {**STABLE, "backend": backend.target}
         )
     assert ejected == 1  # by the last one only
     assert len(thread_warnings(backend, capfd)) == 1

@@ -212,7 +212,7 @@ def test_log_lines_that_cannot_be_written_are_counted_and_the_service_continues(
         FakeBackend() as backend,
         gateway(stderr, backend=backend.target, ready_interval_s=0.1) as (process, http),
     ):
-        ready = 'detect_backend_ready{model="yolov4"}'
+        ready = 'detect_backend_ready{model="yolov4",track="stable"}'
         wait_for(lambda: metric(http, ready) == 1)
         for _ in range(20):
             response = http.post("/detect", files={"image": picture()})

@@ -45,13 +45,13 @@ def test_only_the_newest_version_is_shown() -> None:
     metrics.show_version("coco", 1)
     metrics.show_version("voc", 1)
     metrics.show_version("voc", 2)
-    assert value("detect_backend_ready", {"model": "voc"}) == 1
-    assert value("detect_model_info", {"name": "voc", "version": "2"}) == 1
-    assert value("detect_model_info", {"name": "voc", "version": "1"}) is None
+    assert value("detect_backend_ready", {"model": "voc", "track": "stable"}) == 1
+    assert value("detect_model_info", {"name": "voc", "track": "stable", "version": "2"}) == 1
+    assert value("detect_model_info", {"name": "voc", "track": "stable", "version": "1"}) is None
     metrics.show_version("voc", None)
-    assert value("detect_backend_ready", {"model": "voc"}) == 0
-    assert value("detect_model_info", {"name": "voc", "version": "2"}) is None
-    assert value("detect_model_info", {"name": "coco", "version": "1"}) == 1
+    assert value("detect_backend_ready", {"model": "voc", "track": "stable"}) == 0
+    assert value("detect_model_info", {"name": "voc", "track": "stable", "version": "2"}) is None
+    assert value("detect_model_info", {"name": "coco", "track": "stable", "version": "1"}) == 1
 
 
 def test_build_info() -> None:

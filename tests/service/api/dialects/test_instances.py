@@ -94,7 +94,7 @@ def test_status_and_readiness(http: httpx.Client) -> None:
     ]
     for path, error in (
         ("/v1/models/half", "There is no model 'half', only 'yolov4'."),
-        ("/v1/models/yolov4/versions/9", "Servable not found for request: Specific(yolov4, 9)"),
+        ("/v1/models/yolov4/versions/9", "Version '9' of model 'yolov4' is not served."),
     ):
         response = http.get(path)
         assert (response.status_code, response.json()) == (404, {"error": error})

@@ -12,9 +12,9 @@ from service.api.app import create_app
 from service.core import logs
 from service.core.lifecycle import Lifecycle
 from service.core.metrics import Metrics
+from service.detection.canary import Versions
 from service.detection.detector import Detectors
-from service.detection.models import ModelInfo, Query, Result
-from service.detection.timings import Timings
+from service.detection.models import ModelInfo, Result
 from service.settings import Settings
 
 GOOD, BAD = b"good picture", b"picture that meets a bug"
@@ -22,13 +22,13 @@ GOOD, BAD = b"good picture", b"picture that meets a bug"
 
 class Detector:
     name = "voc"
+    shadow = None
+    versions = Versions("voc", cast(Any, None), Metrics())
 
     def models(self) -> list[ModelInfo]:
         return []
 
-    async def detect(
-        self, data: bytes, query: Query, until: float, timings: Timings, sender: str
-    ) -> Result:
+    async def detect(self, data: bytes, *_: object) -> Result:
         if data == BAD:
             raise ZeroDivisionError("secret words")
         return Result(self.name, 1, 4, 3, [])
@@ -50,7 +50,9 @@ def post(path: str, *pictures: bytes) -> tuple[httpx.Response, Metrics]:
 def counts(metrics: Metrics) -> tuple[Any, Any]:
     get = metrics.registry.get_sample_value
     rejected = get("detect_rejected_total", {"model": "voc", "reason": "internal-error"})
-    return get("detect_images_total", {"model": "voc"}) or 0, rejected
+    return get(
+        "detect_images_total", {"model": "voc", "track": "stable", "version": "1"}
+    ) or 0, rejected
 
 
 def test_one_picture_of_a_batch_has_its_own_error(capfd: pytest.CaptureFixture[str]) -> None:
