@@ -81,9 +81,9 @@ def _detection_routes(gateway: Gateway, auth: APIKeyAuth | None) -> Iterator[Det
     body, batch = openapi.body(1), openapi.body(gateway.settings.max_batch_pictures)
     detect, description = Doods(gateway, auth).detect, gateway.detect.__doc__
     name = openapi.path_parameter("name", gateway.settings.model_names)
-    for prefix, suffix, codes in (("", "", []), ("/models/{name}", "_by_model", [404])):
-        problems = openapi.problems(400, *unauthorized, *codes, 408, 413, 415, 422, 503, 504)
-        named = [name] if codes else []
+    for prefix, suffix in (("", ""), ("/models/{name}", "_by_model")):
+        problems = openapi.problems(400, *unauthorized, 404, 408, 413, 415, 422, 503, 504)
+        named = [name] if prefix else []
         yield route(
             f"{prefix}/detect",
             detect,

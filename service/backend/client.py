@@ -104,7 +104,7 @@ class TFServing:
         return len(self._backends.targets) == 1
 
     def _traced(self, target: Target) -> tracing.Call:
-        return tracing.Call(PREDICT, target.name, {"detect.model.name": self._spec.name})
+        return tracing.Call(PREDICT, target.name, {"detect.model.name": self._name})
 
     async def _call(
         self, target: Target, request: bytes, timeout_s: float, metadata: tracing.Metadata

@@ -16,8 +16,9 @@ from PIL import Image
 from service.api.app import create_app
 from service.core.lifecycle import Lifecycle
 from service.core.metrics import Metrics
+from service.detection.canary import position
 from service.settings import Settings
-from tests.support.fakes.fake_backend import FakeBackend, Refuse
+from tests.support.fakes.fake_backend import DOG, FakeBackend, Refuse, answer
 from tests.support.oracles import foreign_metrics
 from tests.support.oracles.foreign_metrics import FOREIGN, SCRAPES
 from tests.support.oracles.promql import grouped, metrics
@@ -29,29 +30,50 @@ PROMETHEUS = ROOT / "docker" / "prometheus"
 DASHBOARDS = sorted((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))
 
 
+# Request ids, by the track that they get.
+CALLERS = {
+    "canary" if position("", "yolov4", "2", name) < 50 else "stable": name for name in "abcdefgh"
+}
+
+
+def usual(_: bytes) -> Any:
+    return answer([DOG])
+
+
 @pytest.fixture(scope="module")
 def scrape() -> Iterator[str]:
-    """/metrics of a gateway that is ready, and answered, rejected and failed requests."""
+    """/metrics of a gateway that answered, rejected and failed requests, with a canary and a
+    shadow version included."""
     picture = io.BytesIO()
     Image.new("RGB", (64, 48)).save(picture, "JPEG")
     with (
-        FakeBackend() as backend,
-        GatewayProcess(backend=backend.target, max_in_flight=1, max_queue=0) as gateway,
+        FakeBackend(versions={1: usual, 2: usual}) as backend,
+        GatewayProcess(
+            backend=backend.target,
+            max_in_flight=1,
+            max_queue=0,
+            model_version="1",
+            canary="2:50",
+            shadow="2:100",
+        ) as gateway,
         ThreadPoolExecutor() as callers,
     ):
 
-        def post(content: bytes) -> int:
-            headers = {"Content-Type": "image/jpeg"}
+        def post(content: bytes, caller: str = "stable") -> int:
+            headers = {"Content-Type": "image/jpeg", "X-Request-ID": CALLERS[caller]}
             return gateway.http.post("/detect", content=content, headers=headers).status_code
 
         wait_for(lambda: gateway.http.get("/readyz").status_code == 200)
+        wait_for(lambda: gateway.metric("detect_backend_ready") == 3)
         assert post(picture.getvalue()) == 200
+        assert post(picture.getvalue(), "canary") == 200
+        wait_for(lambda: gateway.metric('detect_shadow_images_total{outcome="compared"}') == 1)
         assert post(b"no picture") == 400
         backend.delay_s = 0.5
         assert sorted(callers.map(post, [picture.getvalue()] * 2)) == [200, 503]
-        backend.reply = _fail
+        backend.versions = {1: _fail, 2: _fail}
+        assert post(picture.getvalue(), "canary") == 503
         assert post(picture.getvalue()) == 503
-        wait_for(lambda: gateway.metric("detect_backend_ready") == 1)
         yield gateway.http.get("/metrics").text
 
 
@@ -96,7 +118,7 @@ def test_promql_is_read() -> None:
 
 
 def test_every_metric_in_an_expression_exists(ours: dict[str, set[str]]) -> None:
-    recorded = {name: set[str]() for name in rules() if ":" in name}
+    recorded = {name: grouped(rule) for name, rule in rules().items() if ":" in name}
     known = {**FOREIGN, **recorded, **ours}
     expressions = [*rules().values(), *dashboard_expressions()]
     assert len(expressions) > 40

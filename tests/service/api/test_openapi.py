@@ -6,7 +6,17 @@ from tests.support.processes.gateway_process import GatewayProcess
 def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> None:
     document = gateway.http.get("/openapi.json").json()
     detect = document["paths"]["/detect"]["post"]
-    assert set(detect["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
+    assert set(detect["responses"]) == {
+        "200",
+        "400",
+        "404",
+        "408",
+        "413",
+        "415",
+        "422",
+        "503",
+        "504",
+    }
     assert set(detect["responses"]["200"]["content"]) == {"application/json", "image/jpeg"}
     assert set(detect["requestBody"]["content"]) == {
         "multipart/form-data",
@@ -27,7 +37,17 @@ def test_every_status_and_media_type_is_declared(gateway: GatewayProcess) -> Non
         "X-Model-Version",
     }
     batch = document["paths"]["/detect/batch"]["post"]
-    assert set(batch["responses"]) == {"200", "400", "408", "413", "415", "422", "503", "504"}
+    assert set(batch["responses"]) == {
+        "200",
+        "400",
+        "404",
+        "408",
+        "413",
+        "415",
+        "422",
+        "503",
+        "504",
+    }
     assert set(document["paths"]["/readyz"]["get"]["responses"]) == {"200", "503", "504"}
     assert "Problem" in document["components"]["schemas"]
     for response in detect["responses"].values():
