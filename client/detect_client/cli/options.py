@@ -47,6 +47,11 @@ class Options(argparse.Namespace):
     rate: float | None
     engine: str
     ray_workers: int
+    server: str | None
+    model: str | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
 
     def query(self) -> dict[str, Any]:
         """Arguments of the client's calls."""

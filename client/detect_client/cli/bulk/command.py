@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...client import Client
+from ...results import Model
 from ..options import Options, Stop, add_query, add_service
 from . import job as jobs
 from .export import export
 from .stores import normalized, open_store
+from .ways import open_way
 from .worker import Report, Worker
 
 INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX")
@@ -33,8 +34,7 @@ def bulk(arguments: Sequence[str]) -> int:
         "max_detections": options.max_detections,
         "labels": sorted(options.label),
     }
-    with Client(options.url, key=options.key, timeout_s=options.timeout_s) as client:
-        model = client.model()
+    model = asyncio.run(_served(options))
     options.job = f"{options.output}/{jobs.folder_name(model, about)}"
     source, folder = open_store(options.source), open_store(options.job)
     job = jobs.start(source, folder, model, about, options.shard_size)
@@ -72,6 +72,11 @@ def bulk_export(arguments: Sequence[str]) -> int:
     return 0
 
 
+async def _served(options: Options) -> Model:
+    async with open_way(options) as way:
+        return await way.model()
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -89,6 +94,7 @@ def _parse(arguments: Sequence[str]) -> Options:
     add("source", help="s3://bucket/prefix, or a folder")
     add("output", help="s3://bucket/prefix, or a folder")
     add_service(parser)
+    _add_server(parser)
     add_query(parser)
     add(
         "--shard-size",
@@ -132,12 +138,34 @@ def _parse(arguments: Sequence[str]) -> Options:
         parser.error("--shard-size, --in-flight and --ray-workers are at least 1")
     if options.rate is not None and options.rate <= 0:
         parser.error("--rate is more than 0")
+    if options.server is not None and options.model is None:
+        parser.error("--server needs --model: a model server does not list its models")
+    if options.server is None and (options.tls_ca or options.tls_cert or options.tls_key):
+        parser.error("--tls-ca, --tls-cert and --tls-key need --server")
     if options.workers is not None:
         index = next((os.environ[name] for name in INDEX_VARIABLES if name in os.environ), None)
         if index is None:
             parser.error(f"--workers needs ${' or $'.join(INDEX_VARIABLES)}; else use --shard I/N")
         options.shard = _checked(parser, index, options.workers)
     return options
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--server",
+        metavar="ADDRESS",
+        help="straight to TensorFlow Serving, without the gateway: grpc://host:port, for TLS"
+        " grpcs://host:port; each address of the name gets its share",
+    )
+    add(
+        "--model",
+        metavar="NAME",
+        help="model's name; required with --server (default: the gateway's first)",
+    )
+    add("--tls-ca", type=Path, metavar="FILE", help="authority that signed the server (PEM)")
+    add("--tls-cert", type=Path, metavar="FILE", help="this client's certificate (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
 
 
 def _share(text: str) -> tuple[int, int]:

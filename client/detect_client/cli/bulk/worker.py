@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from ...async_client import AsyncClient
 from ...errors import DetectError
 from ...window import ordered
 from ..folder import STOPS
@@ -17,6 +16,7 @@ from ..options import Options, Stop
 from . import rows
 from .job import Job
 from .stores import Item, Store, Unreadable
+from .ways import open_way
 
 READ_AHEAD = 3  # pictures that are read or waiting, for each that is with the service
 EXAMPLES = 10
@@ -68,10 +68,10 @@ class Worker:
         self._pace = Pace(options.rate)
         # asyncio's own pool has few threads on a small machine.
         self._threads = ThreadPoolExecutor(self._window, "read")
-        self._client = AsyncClient(options.url, key=options.key, timeout_s=options.timeout_s)
+        self._way = open_way(options)
         items = ((shard, item) for shard in shards for item in self._job.items(shard))
         try:
-            async with self._client, aclosing(ordered(items, self._one, self._window)) as answers:
+            async with self._way, aclosing(ordered(items, self._one, self._window)) as answers:
                 async for shard, row in answers:
                     content.append(row)
                     if len(content) == self._job.size(shard):
@@ -104,7 +104,7 @@ class Worker:
         self._readable += 1
         async with self._slots:
             await self._pace.wait()
-            result = await self._client.detect(data, **self._options.query())
+            result = await self._way.detect(data, **self._options.query())
         if (result.model, result.version) != (self._job.model, self._job.version):
             raise Stop(
                 f"{result.model} version {result.version} has answered, and this job is for"
