@@ -87,6 +87,8 @@ bench-served: .venv/dev ## serving MODEL= compared with calling it in process, o
 lock: .venv/dev ## the newest versions that requirements/*.in allow
 	for name in run otel dev loadtest; do $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes \
 		--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
+	$(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --python-version 3.11 client/pyproject.toml \
+		--extra bulk --extra grpc --extra draw -o requirements/client.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/clients.in -o requirements/clients.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.11 requirements/charts.in -o requirements/charts.txt
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --python-version 3.10 \

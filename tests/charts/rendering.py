@@ -22,7 +22,7 @@ needs_tools = pytest.mark.skipif(
 )
 
 BULK = (
-    *("bulk.enabled=true", "bulk.image=detect-client:1"),
+    "bulk.enabled=true",
     *("bulk.source=s3://pictures/in", "bulk.output=s3://pictures/out"),
 )
 # What can be switched on or off, each by itself.
@@ -55,6 +55,7 @@ SWITCHES: dict[str, tuple[str, ...]] = {
         "otel.env.OTEL_BSP_MAX_QUEUE_SIZE=4096",
     ),
     "bulk": (*BULK, "bulk.args={--score-threshold=0.5}"),
+    "bulk without gateways": (*BULK, "bulk.direct=true"),
 }
 CASES = [("cpu", switch) for switch in SWITCHES] + [("g4", "defaults"), ("inf1", "defaults")]
 CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}

@@ -292,3 +292,17 @@ def test_the_bulk_job_is_one_worker_for_each_index() -> None:
         *("detect", "bulk", "s3://pictures/in", "s3://pictures/out"),
         *("--url=http://mine-gateway:80", "--workers=7", "--score-threshold=0.5"),
     ]
+    assert worker["image"].startswith("detect-client:")
+
+
+def test_a_bulk_job_without_gateways_may_call_the_model_servers() -> None:
+    resources = render("cpu", *SWITCHES["bulk without gateways"])
+    job = pick(resources, "Job")["spec"]["template"]
+    assert job["spec"]["containers"][0]["args"][2:] == [
+        *("--server=dns:///mine-model-server:8500", "--model=yolov4-tiny", "--workers=4"),
+    ]
+    peers = pick(resources, "NetworkPolicy", "model-server")["spec"]["ingress"][0]["from"]
+    selectors = [peer["podSelector"]["matchLabels"] for peer in peers]
+    assert any(s.items() <= job["metadata"]["labels"].items() for s in selectors)
+    through = pick(render("cpu", *SWITCHES["bulk"]), "NetworkPolicy", "model-server")["spec"]
+    assert len(through["ingress"][0]["from"]) == 1

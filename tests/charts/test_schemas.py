@@ -70,7 +70,7 @@ def test_custom_resources_are_valid_and_off_by_default() -> None:
         ("modelServer.preStopSeconds=44", "at least dnsTtlSeconds"),
         ("gateway.settings.DETECT_DEADLINE_S=20", "at least dnsTtlSeconds"),
         ("gateway.ingress.enabled=true", "gateway.ingress.host"),
-        ("bulk.enabled=true", "bulk.image"),
+        ("bulk.enabled=true", "bulk.source"),
         ("otel.enabled=true", "otel.endpoint"),
         ("otel.endpoint=collector:4317", "does not match pattern"),
         ("otel.sampler=sometimes", "value must be one of"),

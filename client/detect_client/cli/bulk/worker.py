@@ -64,6 +64,13 @@ class Worker:
     async def run(self, shards: Sequence[int], progress: Callable[[Report], None]) -> Report:
         """Raises Stop where going on would be in vain; the shards written by then are kept."""
         options, report, content = self._options, Report(), []
+        writing: asyncio.Task[None] | None = None  # so that detection does not wait for it
+
+        async def write(shard: int, content: list[rows.Row]) -> None:
+            written = await asyncio.to_thread(self._job.write, self._folder, shard, content)
+            report.add(content, written)
+            progress(report)
+
         self._slots = asyncio.Semaphore(options.in_flight)
         self._pace = Pace(options.rate)
         # asyncio's own pool has few threads on a small machine.
@@ -76,14 +83,13 @@ class Worker:
                     content.append(row)
                     if len(content) == self._job.size(shard):
                         self._check(content)
-                        written = await asyncio.to_thread(
-                            self._job.write, self._folder, shard, content
-                        )
-                        report.add(content, written)
-                        progress(report)
-                        content = []
+                        if writing:
+                            await writing
+                        writing, content = asyncio.create_task(write(shard, content)), []
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
+            if writing:  # also where the next shard has ended the run: this one is complete
+                await writing
         return report
 
     async def _one(self, entry: tuple[int, Item]) -> tuple[int, rows.Row]:
