@@ -21,15 +21,16 @@ from . import jpeg
 HEIF = find_spec("pillow_heif") is not None
 AVIF = features.check("avif")
 FORMATS = ("JPEG", "PNG", "WEBP", *(["AVIF"] if AVIF else []))
-UNBOUNDED = {"AVIF", "HEIF"}  # whose decoders take more memory than the header announces
+LARGE_WEBP_PIXELS = 4_000_000
 _WORDS = ["JPEG", "PNG", "WebP", *(["AVIF"] if AVIF else []), *(["HEIC"] if HEIF else [])]
 ACCEPTED = f"{', '.join(_WORDS[:-1])} or {_WORDS[-1]}"
 DAMAGED = "The picture's data is damaged or ends early."
 MAX_PIXELS = 50_000_000
 MAX_JPEG_SIDE = 65_535  # ITU-T T.81, B.2.2: 16 bits
 # The shorter side that decoding at a half, a quarter or an eighth leaves, pixels.
-KEPT_SIDE = 1536
+KEPT_SIDE, KEPT_PIXELS = 1536, 16_000_000  # a panorama is reduced to the latter
 QUALITY = 100  # on photos a score moves by at most 0.004
+MOST_ENCODED_BYTES, LOWER_QUALITY = 16 * 1024 * 1024, 90
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,6 +75,12 @@ class Header(NamedTuple):
         return self.orientation == 1 and self.format in ("JPEG", "PNG")
 
     @property
+    def isolated(self) -> bool:
+        """Whether the gateway decodes it in a process of its own, at its full size."""
+        large = self.width * self.height > LARGE_WEBP_PIXELS
+        return self.format in ("AVIF", "HEIF") or (self.format == "WEBP" and large)
+
+    @property
     def shown(self) -> tuple[int, int]:
         """Width and height as a viewer shows it."""
         turned = self.orientation >= 5
@@ -81,11 +88,16 @@ class Header(NamedTuple):
 
     @property
     def reduction(self) -> int:
-        """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side."""
-        if self.format in UNBOUNDED:
+        """1, 2, 4 or 8: the largest that leaves KEPT_SIDE pixels of the shorter side, or what
+        KEPT_PIXELS requires."""
+        if self.isolated:
             return 1
-        side = min(self.width, self.height)
-        return max(by for by in (1, 2, 4, 8) if by == 1 or side >= by * KEPT_SIDE)
+        side, pixels = min(self.width, self.height), self.width * self.height
+        return max(
+            by
+            for by in (1, 2, 4, 8)
+            if by == 1 or side >= by * KEPT_SIDE or pixels > (by / 2) ** 2 * KEPT_PIXELS
+        )
 
 
 class Picture(NamedTuple):
@@ -132,7 +144,7 @@ def encode(data: bytes, header: Header) -> Picture:
             f" JPEG, whose sides have at most {MAX_JPEG_SIDE}."
         )
     damaged = DAMAGED
-    if header.format in UNBOUNDED:
+    if header.isolated:
         damaged = "The picture's data is damaged, or larger than its header says."
     with _refusals(damaged), _open(data) as image:
         _draft(image, header)
@@ -141,9 +153,16 @@ def encode(data: bytes, header: Header) -> Picture:
         upright = upright.reduce(by) if by > 1 else upright
         if header.orientation in TURNS:
             upright = upright.transpose(TURNS[header.orientation])
+    encoded = _jpeg(upright, QUALITY, subsampling=0)
+    if len(encoded) > MOST_ENCODED_BYTES:
+        encoded = _jpeg(upright, LOWER_QUALITY, subsampling=2)
+    return Picture(encoded, *upright.size)
+
+
+def _jpeg(image: Image.Image, quality: int, subsampling: int) -> bytes:
     out = io.BytesIO()
-    upright.save(out, "JPEG", quality=QUALITY, subsampling=0)
-    return Picture(out.getvalue(), *upright.size)
+    image.save(out, "JPEG", quality=quality, subsampling=subsampling)
+    return out.getvalue()
 
 
 def _draft(image: Image.Image, header: Header) -> None:

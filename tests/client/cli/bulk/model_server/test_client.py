@@ -208,14 +208,14 @@ def test_an_answer_over_the_clients_limit_is_not_a_detectors(server: FakeBackend
 
 def test_no_server_and_a_model_that_is_not_there(server: FakeBackend) -> None:
     with pytest.raises(ConnectionFailed, match="cannot be reached"):
-        model(f"grpc://127.0.0.1:{free_port()}", 0.5)
+        model(f"grpc://127.0.0.1:{free_port()}", 2)
     server.state = real.ModelVersionStatus.LOADING
     with pytest.raises(Unavailable, match="No version of model 'yolov4' is available"):
-        model(f"grpc://{server.target}", 0.5)
-    server.delay_s = 2
+        model(f"grpc://{server.target}", 2)
+    server.delay_s = 4
     server.state = real.ModelVersionStatus.AVAILABLE
     server.class_names = None
-    (error,) = detect(f"grpc://{server.target}", picture(), timeout_s=1)
+    (error,) = detect(f"grpc://{server.target}", picture(), timeout_s=2)
     assert isinstance(error, DeadlineExceeded)
 
 
