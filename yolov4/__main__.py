@@ -10,7 +10,9 @@ import warnings
 from yolov4.download.command import add_download
 from yolov4.errors import DownloadError, ModelError
 from yolov4.export.command import add_export, add_prepare
-from yolov4.train.command import add_train
+from yolov4.train.commands.draw_scenes import add_draw_scenes
+from yolov4.train.commands.train import add_train
+from yolov4.train.commands.train_demo import add_train_demo
 from yolov4.verify.command import add_cfgs, add_verify
 
 
@@ -19,7 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m yolov4", description="Export, verify and train YOLOv4 models."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (add_export, add_prepare, add_verify, add_cfgs, add_train, add_download):
+    for add in (
+        *(add_export, add_prepare, add_verify, add_cfgs),
+        *(add_train, add_draw_scenes, add_train_demo, add_download),
+    ):
         add(commands)
     options = parser.parse_args(arguments)
     # TensorFlow raises what goes wrong; what it logs besides is about GPUs that are not used here.

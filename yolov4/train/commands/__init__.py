@@ -1,0 +1,1 @@
+"""The command line: `train`, `draw-scenes` and `train-demo`."""
