@@ -158,6 +158,23 @@ def test_what_says_nothing_about_pictures_stays_open(gateway: GatewayProcess) ->
         assert gateway.http.get(path).status_code == 200, path
 
 
+def test_every_path_that_takes_a_picture_needs_a_key_and_no_other(
+    gateway: GatewayProcess,
+) -> None:
+    paths = gateway.http.get("/openapi.json").json()["paths"]
+    names = {"{name}": "yolov4", "{model}": "yolov4", "{version}": "3"}
+    seen = set()
+    for path, methods in paths.items():
+        for template, name in names.items():
+            path = path.replace(template, name)
+        for method, operation in methods.items():
+            files = {"image": ("a.jpg", picture())} if "requestBody" in operation else None
+            response = gateway.http.request(method, path, files=files)
+            assert (response.status_code == 401) == (files is not None), (method, path)
+            seen.add((method, response.status_code))
+    assert {("post", 401), ("get", 200)} <= seen
+
+
 def test_the_document_says_which_keys(gateway: GatewayProcess) -> None:
     document = gateway.http.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
