@@ -74,9 +74,11 @@ class Backends:
         If all are ejected, or there is only one, the least-loaded is used all the same: rejecting
         requests without trying would turn a failed health check into an outage.
         """
-        self._turn = (self._turn + 1) % len(self.targets)
-        from_turn = self.targets[self._turn :] + self.targets[: self._turn]
-        return min(from_turn, key=lambda t: (t.ejected, t is other_than, t.outstanding))
+        # Turns are among these: else the one after an ejected target would get its turns too.
+        usable = [target for target in self.targets if not target.ejected] or self.targets
+        self._turn = (self._turn + 1) % len(usable)
+        from_turn = usable[self._turn :] + usable[: self._turn]
+        return min(from_turn, key=lambda t: (t is other_than, t.outstanding))
 
 
 class RetryBudget:

@@ -12,7 +12,7 @@ def backends(*outstanding: int, ejected: str = "") -> Backends:
     return Backends(
         [
             Target(name, None, None, outstanding=calls, ejected=name in ejected)
-            for name, calls in zip("abc", outstanding, strict=False)
+            for name, calls in zip("abcd", outstanding, strict=False)
         ]
     )
 
@@ -34,6 +34,11 @@ def test_ejected_targets_are_skipped_while_there_are_others() -> None:
     assert chosen(backends(0, 9, 0, ejected="ac"), 5) == {"b": 5}
     assert chosen(backends(3, 9, 1, ejected="abc"), 5) == {"c": 5}
     assert chosen(backends(7, ejected="a"), 2) == {"a": 2}
+
+
+def test_the_share_of_an_ejected_target_is_spread_over_all_others() -> None:
+    of = backends(0, 0, 0, 0, ejected="b")
+    assert chosen(of, 30) == {"a": 10, "c": 10, "d": 10}
 
 
 def test_a_retry_goes_to_another_target_if_there_is_one() -> None:
