@@ -28,8 +28,12 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
         if host != NAME:
             return list(system(host, port, *args, **kwargs))
+        if "NXDOMAIN" in addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
         return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses
+            (family, socket.SOCK_STREAM, 6, "", (address, port))
+            for family, address in zip(families, addresses, strict=True)
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -173,3 +177,32 @@ def test_tls_expects_the_name_and_not_its_address(hosts: list[str], tmp_path: Pa
         call(one.port, use, backend_ca_file=str(made.ca))
         with pytest.raises(errors.NoBackend):
             call(one.port, use, backend_ca_file=str(made.ca), backend_server_name="other.test")
+
+
+def test_fifty_addresses_and_a_name_that_is_lost_for_a_while_under_load(hosts: list[str]) -> None:
+    """No call fails while the answer is empty, then an error, then one of both families."""
+    fifty = [f"127.0.0.{n}" for n in range(2, 52)]
+
+    async def use(serving: TFServing) -> None:
+        stopped = asyncio.Event()
+
+        async def caller() -> None:
+            while not stopped.is_set():
+                await serving.predict(b"", 10)
+
+        await serving.predict(b"", 10)
+        callers = [asyncio.create_task(caller()) for _ in range(4)]
+        hosts[:] = fifty
+        await until(lambda: len(serving._backends.targets) == 50)
+        await serving.version(10)
+        await until(lambda: not any(target.ejected for target in serving._backends.targets))
+        for answer in ([], ["NXDOMAIN"], ["::1", *fifty]):
+            hosts[:] = answer
+            await asyncio.sleep(4 * INTERVAL_S)
+            assert len(serving._backends.targets) == 50
+        stopped.set()
+        await asyncio.gather(*callers)
+
+    with FakeBackend(host="0.0.0.0") as server:
+        metrics = call(server.port, use)
+    assert set(backends(metrics)) == {f"{host}:{server.port}" for host in fifty}
