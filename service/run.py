@@ -176,11 +176,14 @@ def check_model(model: str, repository: Path) -> Path:
 
 
 def write_config(bases: Mapping[str, Path], folder: Path) -> Path:
-    """A ModelServerConfig in text format; JSON's strings are also protobuf's."""
+    """A ModelServerConfig in text format; JSON's strings are also protobuf's. All versions are
+    loaded for a canary or shadow traffic, otherwise the newest."""
     path = folder / "models.config"
+    several = os.environ.get("DETECT_CANARY") or os.environ.get("DETECT_SHADOW")
+    policy = " model_version_policy { all {} }" if several else ""
     models = (
         f"config {{ name: {json.dumps(name)} base_path: {json.dumps(str(base))}"
-        ' model_platform: "tensorflow" }'
+        f' model_platform: "tensorflow"{policy} }}'
         for name, base in bases.items()
     )
     path.write_text("model_config_list {\n" + "\n".join(models) + "\n}\n")

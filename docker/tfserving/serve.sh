@@ -9,6 +9,22 @@ done
 : "${server:?there is no tensorflow_model_server in this image}"
 if [ -n "${MODEL_CONFIG_FILE:-}" ]; then
   models=("--model_config_file=$MODEL_CONFIG_FILE" --model_config_file_poll_wait_seconds=10)
+elif [ -n "${MODEL_VERSIONS:-}" ]; then
+  # Versions 1,2 of one model at once, for a canary; MODEL_LABELS=stable=1,canary=2 names them. Another
+  # configuration needs a restart: MODEL_CONFIG_FILE is read again.
+  config=$(mktemp)
+  {
+    echo "model_config_list { config { name: \"$MODEL_NAME\" base_path: \"/models/$MODEL_NAME\""
+    echo "model_platform: \"tensorflow\" model_version_policy { specific {"
+    for version in ${MODEL_VERSIONS//,/ }; do echo "versions: $version"; done
+    echo "} }"
+    labels=${MODEL_LABELS:-}
+    for label in ${labels//,/ }; do
+      echo "version_labels { key: \"${label%=*}\" value: ${label#*=} }"
+    done
+    echo "} }"
+  } >"$config"
+  models=("--model_config_file=$config")
 elif [[ $MODEL_NAME == *,* ]]; then
   config=$(mktemp)
   for name in ${MODEL_NAME//,/ }; do
@@ -41,5 +57,7 @@ case ${profile,,} in
   throughput) threads+=(--tensorflow_intra_op_parallelism=1 "--tensorflow_inter_op_parallelism=$cores") ;;
   *) echo "DETECT_THREADS=$profile: use latency or throughput." >&2; exit 1 ;;
 esac
+# Without it a label could not name a version that is still loading, which at the start all are.
+[ -z "${MODEL_CONFIG_FILE:-}${MODEL_LABELS:-}" ] || models+=(--allow_version_labels_for_unavailable_models=true)
 exec "$server" --port=8500 --rest_api_port=8501 "${threads[@]}" \
   --monitoring_config_file=/etc/tfserving/monitoring.txt "${models[@]}" "$@"

@@ -25,6 +25,8 @@ from .status_codes import ERRORS, is_out_of_threads, is_unknown_version, is_unre
 # spreads the retries.
 RETRY_DELAY_S = 0.1
 
+SIGNATURE_DEF = b"\x12\x0dsignature_def"  # GetModelMetadataRequest.metadata_field, required
+
 STATES = {number: name for name, number in m.ModelVersionStatus.State.items()}
 
 
@@ -229,10 +231,12 @@ def spec(name: str, version: str | None) -> m.ModelSpec:
 async def labelled(target: Target, asked: m.ModelSpec, timeout_s: float) -> int:
     """The number of an available version, asked for by number or label: what GetModelMetadata
     answers with."""
-    request = m.GetModelMetadataRequest(model_spec=asked, metadata_field=["signature_def"])
-    answer = await target.metadata(request.SerializeToString(), timeout=timeout_s)
+    # GetModelMetadata's own messages need twenty more of TensorFlow's files. Request and response
+    # begin with a ModelSpec, as GetModelStatusRequest does, and other fields are skipped.
+    request = m.GetModelStatusRequest(model_spec=asked).SerializeToString() + SIGNATURE_DEF
+    answer = await target.metadata(request, timeout=timeout_s)
     try:
-        return int(m.GetModelMetadataResponse.FromString(answer).model_spec.version.value)
+        return int(m.GetModelStatusRequest.FromString(answer).model_spec.version.value)
     except DecodeError as error:
         raise BackendFailed(ERRORS[Code.UNIMPLEMENTED][1]) from error
 

@@ -26,7 +26,6 @@ if _absent:
 
 from tensorflow.core.framework import tensor_pb2, types_pb2  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
-    get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
     predict_pb2,
@@ -38,8 +37,6 @@ if _absent:
 DT_FLOAT = types_pb2.DT_FLOAT
 DT_INT32 = types_pb2.DT_INT32
 DT_STRING = types_pb2.DT_STRING
-GetModelMetadataRequest = get_model_metadata_pb2.GetModelMetadataRequest
-GetModelMetadataResponse = get_model_metadata_pb2.GetModelMetadataResponse
 GetModelStatusRequest = get_model_status_pb2.GetModelStatusRequest
 GetModelStatusResponse = get_model_status_pb2.GetModelStatusResponse
 ModelSpec = model_pb2.ModelSpec

@@ -306,3 +306,16 @@ def test_a_bulk_job_without_gateways_may_call_the_model_servers() -> None:
     assert any(s.items() <= job["metadata"]["labels"].items() for s in selectors)
     through = pick(render("cpu", *SWITCHES["bulk"]), "NetworkPolicy", "model-server")["spec"]
     assert len(through["ingress"][0]["from"]) == 1
+
+
+def test_a_canary_is_set_by_values_of_gateway_and_model_server() -> None:
+    values = {
+        "modelServer.env.MODEL_VERSIONS": r"1\,2",
+        "modelServer.env.MODEL_LABELS": r"stable=1\,canary=2",
+        "gateway.settings.DETECT_MODEL_VERSION": "stable",
+        "gateway.settings.DETECT_CANARY": "canary:10",
+    }
+    resources = render("cpu", *(f"{name}={value}" for name, value in values.items()))
+    assert gateway_settings(resources).canaries == {"yolov4-tiny": ("canary", 10)}
+    server = environment(container(resources, "model-server"))
+    assert (server["MODEL_VERSIONS"], server["MODEL_LABELS"]) == ("1,2", "stable=1,canary=2")

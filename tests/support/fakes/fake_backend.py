@@ -93,8 +93,8 @@ class FakeBackend:
                         ),
                         "GetModelMetadata": grpc.unary_unary_rpc_method_handler(
                             lambda r, context: self._model(r)._signatures(r, context),
-                            m.GetModelMetadataRequest.FromString,
-                            m.GetModelMetadataResponse.SerializeToString,
+                            m.GetModelStatusRequest.FromString,
+                            m.GetModelStatusRequest.SerializeToString,
                         ),
                     },
                 ),
@@ -180,7 +180,7 @@ class FakeBackend:
         return self.versions.get(number, self.reply)
 
     def _signatures(self, request: Any, context: grpc.ServicerContext) -> Any:
-        response = m.GetModelMetadataResponse()
+        response = m.GetModelStatusRequest()  # begins alike
         response.model_spec.version.value = self._number(request.model_spec, context)
         return response
 
