@@ -1,21 +1,22 @@
 """Many connections at once: idle ones are cheap, and silent ones keep no probe out."""
 
 import resource
-import socket
-import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from tests.support.callers.raw_http import connect, exchange, get, one, post, to_the_end, whole
+from tests.support.callers.silent_flood import SilentFlood
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 PICTURE = picture()
 CLOSE = "Connection: close"
+FLOOD, PROBES = 2_070, 500
 
 
 @contextmanager
@@ -139,65 +140,18 @@ def test_connections_that_linger_keep_no_probe_out(backend: FakeBackend, refused
         assert answer.status == 200
 
 
-class SilentFlood:
-    """Keeps `count` connections open that send nothing, and reopens each when it is closed."""
-
-    def __init__(self, gateway: GatewayProcess, count: int) -> None:
-        self._address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
-        self._stop = threading.Event()
-        self.reopened = 0
-        self._threads = [
-            threading.Thread(target=self._keep_open, args=(count // 4,)) for _ in range(4)
-        ]
-
-    def __enter__(self) -> "SilentFlood":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _keep_open(self, count: int) -> None:
-        import selectors
-
-        with selectors.DefaultSelector() as selector, ExitStack() as stack:
-
-            def open_one() -> None:
-                client = socket.create_connection(self._address)
-                stack.callback(client.close)
-                selector.register(client, selectors.EVENT_READ)
-
-            for _ in range(count):
-                open_one()
-            while not self._stop.is_set():
-                for key, _ in selector.select(0.1):
-                    client = key.fileobj
-                    assert isinstance(client, socket.socket)
-                    try:
-                        ended = not client.recv(65536)
-                    except ConnectionError:
-                        ended = True
-                    if ended:
-                        selector.unregister(client)
-                        client.close()
-                        self.reopened += 1
-                        open_one()
-
-
 @pytest.mark.slow
 def test_silent_connections_keep_no_probe_and_no_caller_out(backend: FakeBackend) -> None:
     """More of them than the gateway takes, reopened as soon as they are closed."""
-    with (
-        descriptors_for_clients(6_000),
-        GatewayProcess(backend=backend.target) as gateway,
-        SilentFlood(gateway, 2_070) as flood,
-    ):
+    with GatewayProcess(backend=backend.target) as gateway:
         gateway.http.close()
-        wait_for(lambda: flood.reopened > 0, within_s=20)
-        probes = [exchange(gateway, get("/livez", CLOSE)) for _ in range(500)]
-        callers = [exchange(gateway, whole(PICTURE, CLOSE)) for _ in range(50)]
-    assert [answer.status for (answer,) in probes] == [200] * 500
-    assert [answer.status for (answer,) in callers] == [200] * 50
+        probes, callers = Counter[int](), Counter[int]()
+        with SilentFlood(int(gateway.url.rpartition(":")[2]), FLOOD) as flood:
+            for number in range(PROBES):
+                path = "/readyz" if number % 2 else "/livez"
+                probes[exchange(gateway, get(path, CLOSE))[0].status] += 1
+                if number % 10 == 0:
+                    callers[exchange(gateway, whole(PICTURE, CLOSE))[0].status] += 1
+    assert probes == {200: PROBES}
+    assert callers == {200: PROBES // 10}
+    assert flood.reopened > PROBES  # each took the place of a silent connection

@@ -28,11 +28,12 @@ class GatewayProcess:
     """
 
     launcher: tuple[str, ...] = ()  # a command that executes the rest of its arguments
+    module = "service"
 
     def __init__(self, **settings: object) -> None:
         ticks = settings.pop("ticks", None)
         self._settings = {"port": 0, **settings}
-        self._arguments = ["service"] if ticks is None else [ticker.MODULE, str(ticks), "gateway"]
+        self._arguments = [self.module] if ticks is None else [ticker.MODULE, str(ticks), "gateway"]
 
     def __enter__(self) -> "GatewayProcess":
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DETECT_")}
