@@ -137,6 +137,11 @@ def session_config(flags: argparse.Namespace) -> Any:
         )
     if intra <= 0 and inter <= 0:
         intra = inter = both
-    return tf.compat.v1.ConfigProto(
+    session = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter
     )
+    # A loaded model's graph does not grow, so that the session need not keep the original and, for
+    # each set of outputs, the optimized one: each holds the weights.
+    session.experimental.optimize_for_static_graph = True
+    session.experimental.disable_output_partition_graphs = True
+    return session

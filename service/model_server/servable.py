@@ -5,6 +5,7 @@ and a text. Codes and texts follow tensorflow/serving `servables/tensorflow/pred
 `saved_model_warmup*.cc`, tensorflow `cc/saved_model/{loader,util}.cc`.
 """
 
+import copy
 import functools
 import os
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from . import tensor_proto
+from . import memory, tensor_proto
 from .batching import Batcher
 
 WARMUP_REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
@@ -51,21 +52,23 @@ class Servable:
         self._handles: dict[str, Any] = {}
         self._run_batched = functools.partial(batcher.run, self._run_now) if batcher else None
         try:
-            meta_graph = self._import(path)
-            self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
+            self.signatures = self._import(path)
             self._declared = set(map(_tensors, self.signatures.values()))
             if warmup_iterations:
                 self._warm_up(path / WARMUP_REQUESTS, warmup_iterations)
+            memory.trim()
         except BaseException:
             self.close()
             raise
 
-    def _import(self, path: Path) -> Any:
+    def _import(self, path: Path) -> Mapping[str, Any]:
         try:
             with self._graph.as_default():
-                return tf.compat.v1.saved_model.loader.load(
+                meta_graph = tf.compat.v1.saved_model.loader.load(
                     self._session, [tf.saved_model.SERVING], os.fspath(path)
                 )
+                # Copies, because a part of a message keeps the whole alive, weights included.
+                return {k: copy.deepcopy(v) for k, v in meta_graph.signature_def.items()}
         # Python's loader raises these where the C++ one has a status.
         except OSError as error:  # the file cannot be parsed
             if (path / "saved_model.pb").exists():
