@@ -29,6 +29,7 @@ print(resident_mib() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and trims glibc's heaps")
 def test_loading_leaves_few_copies_of_the_weights(tmp_path: Path) -> None:
     path = tmp_path / "model"
