@@ -23,6 +23,7 @@ from ..detection.canary import Route
 from ..detection.detector import Detector, Detectors
 from ..detection.models import Query, Result
 from ..detection.pictures import Pictures
+from ..detection.quarantine import Sender
 from ..detection.shadow import Copy
 from ..detection.timings import Timings
 from ..settings import Settings
@@ -266,10 +267,11 @@ class ImageResponse(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-def sender(request: Request) -> str:
-    """Who sent the picture: the key's owner, else the address."""
+def sender(request: Request) -> Sender:
+    """Who sent the picture."""
     owner = request.state.fields.get("key")
-    return f"key {owner}" if owner else request.client.host if request.client else ""
+    host, port = request.client or ("", 0)
+    return Sender(f"key {owner}" if owner else host, f"{host} {port}")
 
 
 def _json(content: Any) -> Response:

@@ -18,6 +18,7 @@ from .image import Header
 from .models import Backend, Box, Detection, ModelInfo, Prediction, Predictor, Query, Result
 from .pictures import Pictures
 from .pixels import Picture
+from .quarantine import Sender
 from .shadow import Copy, Shadow
 from .timings import BACKEND, Timings
 
@@ -53,7 +54,7 @@ class Detector:
         query: Query,
         deadline: float,
         timings: Timings,
-        sender: str,
+        sender: Sender,
         route: Route | None = None,
         copies: list[Copy] | None = None,
     ) -> Result:
@@ -87,7 +88,7 @@ class Detector:
         header: Header,
         deadline: float,
         timings: Timings,
-        sender: str,
+        sender: Sender,
         version: Predictor,
     ) -> tuple[Prediction, Picture]:
         """The prediction, and the picture that it is for."""
@@ -107,7 +108,7 @@ class Detector:
         header: Header,
         deadline: float,
         timings: Timings,
-        sender: str,
+        sender: Sender,
     ) -> Prediction:
         """The prediction for a picture that no decoder of ours has seen.
 

@@ -16,7 +16,7 @@ from . import drawing, image, isolated, pixels
 from .image import Header
 from .models import Detection
 from .pixels import Picture
-from .quarantine import Quarantine
+from .quarantine import Quarantine, Sender
 from .timings import Timings
 from .workers import PixelWorkers
 
@@ -70,7 +70,7 @@ class Pictures:
         return drawn
 
     async def verify(
-        self, data: bytes, header: Header, deadline: float, timings: Timings, sender: str
+        self, data: bytes, header: Header, deadline: float, timings: Timings, sender: Sender
     ) -> None:
         """Raises BadPicture for a damaged picture, and quarantines its sender."""
         started = time.perf_counter()
