@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-NUMBER = r"[1-9][0-9]{0,18}"
+NUMBER = r"[1-9][0-9]{0,17}"  # TensorFlow Serving's are int64
 LABEL = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"  # begins unlike a number, so that neither is ambiguous
 PATTERN = f"({NUMBER}|{LABEL})"
-LARGEST = 2**63 - 1  # TensorFlow Serving's numbers are int64
 
 
 class Share(NamedTuple):
@@ -19,9 +18,7 @@ class Share(NamedTuple):
 
 def is_valid(version: str) -> bool:
     """Whether it is a number or a label."""
-    if not re.fullmatch(PATTERN, version):
-        return False
-    return not version.isdigit() or int(version) <= LARGEST
+    return re.fullmatch(PATTERN, version) is not None
 
 
 def by_model(text: str, models: Sequence[str]) -> dict[str, str]:

@@ -43,7 +43,7 @@ class _OwnErrors(DirectRoute):
             {"name": name, "in": "path", "required": True, "schema": schemas[name]}
             for name in re.findall(r"{(\w+)}", path)
         ]
-        if isinstance(self, DetectionRoute):
+        if isinstance(self, DetectionRoute) and "{version}" not in path:
             parameters.append(openapi.MODEL_VERSION)
         options["openapi_extra"] = {"parameters": parameters} | options.get("openapi_extra", {})
         super().__init__(path, endpoint, **options)

@@ -88,7 +88,7 @@ class Instances(Dialect):
     async def predict(self, request: Request) -> Response:
         """As TensorFlow Serving's, whatever the Content-Type; version 0 is the newest."""
         self.authorize(request)
-        detector = self.gateway.detector(request, request.path_params["model"])
+        detector, _ = await self._version(request)  # checked also where there are no pictures
         return await self._rows(request, detector)
 
     async def ping(self, request: Request) -> Response:

@@ -1,5 +1,7 @@
 """The version that a request asks for: the header X-Model-Version, or a dialect's path."""
 
+import re
+
 from starlette.requests import Request
 
 from ...core import versions
@@ -29,6 +31,6 @@ def in_path(request: Request) -> str | None:
     version = request.path_params.get("version", NEWEST)
     if version == NEWEST:
         return None
-    if not versions.is_valid(version):
+    if not re.fullmatch(versions.NUMBER, version):
         raise NotFound(f"Version {version[:20]!r} is not served.")
     return str(version)

@@ -122,8 +122,10 @@ def test_a_path_asks_for_its_version(gateway: GatewayProcess) -> None:
         content = gateway.http.post(f"{path}/infer", content=JPEG, headers=binary).json()
         assert content["model_version"] == number
         assert gateway.http.get(path).json()["versions"] == [number]
-    for path in ("/v2/models/yolov4/versions/9", "/v1/models/yolov4/versions/9"):
-        assert gateway.http.get(path).status_code == 404
+    for number in ("9", "null", "9" * 19):
+        assert gateway.http.get(f"/v2/models/yolov4/versions/{number}").status_code == 404
+        path = f"/v1/models/yolov4/versions/{number}:predict"
+        assert gateway.http.post(path, json={"instances": []}).status_code == 404
     response = post(gateway, "/v2/models/yolov4/versions/1/infer", **binary, **{VERSION: "2"})
     assert response.status_code == 422
     assert "the path says '1'" in response.json()["error"]
