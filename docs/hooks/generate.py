@@ -120,7 +120,8 @@ def metrics() -> Iterator[str]:
     from service.core.metrics import Metrics
 
     yield "| metric | type | labels | |\n|---|---|---|---|"
-    for instrument in vars(Metrics()).values():
+    metrics = Metrics()
+    for instrument in [*vars(metrics).values(), *vars(metrics.rollout).values()]:
         instrument = getattr(instrument, "__wrapped__", instrument)
         instrument = getattr(instrument, "__self__", instrument)
         if not hasattr(instrument, "describe"):
