@@ -18,7 +18,7 @@ from . import __version__
 from .api.app import create_app
 from .core import logs, tracing
 from .core.lifecycle import Lifecycle
-from .core.log_settings import PREFIX, SettingsError
+from .core.logs.settings import PREFIX, SettingsError
 from .core.metrics import Metrics
 from .server.connection import Connection, protocol_factory
 from .settings import MIB, Settings

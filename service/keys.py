@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .core import logs
-from .core.log_settings import PREFIX, SettingsError
+from .core.logs.settings import PREFIX, SettingsError
 
 NAME = r"\w[\w.-]{0,63}"
 LINE = re.compile(rf"({NAME})[ \t]+([0-9a-fA-F]{{64}})")

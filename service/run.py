@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from .core.log_settings import SettingsError
+from .core.logs.settings import SettingsError
 from .core.threads import ThreadSettings, available_cores, thread_flags
 
 DEFAULT = "yolov4-tiny"

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, FilePath, ValidationInfo, field_validator
 
 from .core import tls
-from .core.log_settings import PREFIX
+from .core.logs.settings import PREFIX
 from .core.model_settings import ModelSettings
 from .core.threads import ThreadSettings
 

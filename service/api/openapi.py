@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import responses, versions
-from ..detection.image import MEDIA_TYPES
+from ..detection.imaging.image import MEDIA_TYPES
 from .requests import deadlines
 
 ANY = "application/octet-stream"  # the picture's own bytes say what it is

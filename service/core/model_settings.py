@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from . import versions
-from .log_settings import PREFIX, LogSettings
+from .logs.settings import PREFIX, LogSettings
 
 MODEL_NAME = r"[\w.-]{1,128}"  # part of a path
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .log_settings import LogSettings
+from .logs.settings import LogSettings
 
 CGROUPS = Path("/sys/fs/cgroup")
 

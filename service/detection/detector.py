@@ -14,10 +14,10 @@ from ..core.metrics import Metrics
 from ..settings import Settings
 from .admission import Admission
 from .canary import CANARY, STABLE, Route, Versions, show
-from .image import Header
+from .imaging.image import Header
+from .imaging.pixels import Picture
 from .models import Backend, Box, Detection, ModelInfo, Prediction, Predictor, Query, Result
 from .pictures import Pictures
-from .pixels import Picture
 from .quarantine import Sender
 from .shadow import Copy, Shadow
 from .timings import BACKEND, Timings

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from ..core.errors import BadPicture, TooLarge
 from ..core.threads import available_cores
 from ..settings import Settings
-from . import drawing, image, isolated, pixels
-from .image import Header
+from .imaging import drawing, image, isolated, pixels
+from .imaging.image import Header
+from .imaging.pixels import Picture
+from .imaging.workers import PixelWorkers
 from .models import Detection
-from .pixels import Picture
 from .quarantine import Quarantine, Sender
 from .timings import Timings
-from .workers import PixelWorkers
 
 COPIES = 3  # of an encoded picture at most: its bytes, the request built from them, gRPC's buffer
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from ..core import logs
-from ..core.log_settings import LogSettings, SettingsError
+from ..core.logs.settings import LogSettings, SettingsError
 from . import config
 from .batching import Batcher
 from .flags import EXIT_FAILED, Flags, batching, first_config, invalid, session_config

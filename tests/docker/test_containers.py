@@ -169,7 +169,7 @@ def test_the_page_lists_every_variable() -> None:
 def test_the_settings_that_compose_passes_on_exist() -> None:
     from opentelemetry.sdk import environment_variables
 
-    from service.core.log_settings import PREFIX
+    from service.core.logs.settings import PREFIX
     from service.settings import Settings
 
     passed = set(compose.config("cpu")["services"]["gateway"]["environment"])

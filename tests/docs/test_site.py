@@ -10,7 +10,7 @@ import pytest
 
 from service.api.app import create_app
 from service.core.lifecycle import Lifecycle
-from service.core.log_settings import PREFIX
+from service.core.logs.settings import PREFIX
 from service.core.metrics import Metrics
 from service.settings import Settings
 from tests.support.project import ROOT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service import keys
-from service.core.log_settings import SettingsError
+from service.core.logs.settings import SettingsError
 from service.keys import KeyFile, parse
 from tests.support.project import ROOT
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.log_settings import PREFIX, LogSettings, SettingsError
+from service.core.logs.settings import PREFIX, LogSettings, SettingsError
 from service.settings import Settings
 from tests.support.project import ROOT
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.detection import image, pixels
+from service.detection.imaging import image, pixels
 from tests.support.project import ROOT
 
 SAMPLES = ROOT / "service/web/samples"

@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from ... import __version__ as VERSION
 from ...core.errors import MalformedBody
-from ...detection.image import MEDIA_TYPES
+from ...detection.imaging.image import MEDIA_TYPES
 from ...detection.models import Query, Result
 from ..routing import DirectRoute
 from .base import Dialect, DialectRoute, json_response

@@ -13,7 +13,7 @@ from multipart import (
 from starlette.requests import ClientDisconnect, Request
 
 from ...core.errors import BODY_ERROR, BadParameter, MalformedBody, TooLarge, UnsupportedMedia
-from ...detection.image import MEDIA_TYPES, OPTIONAL_TYPES
+from ...detection.imaging.image import MEDIA_TYPES, OPTIONAL_TYPES
 from ...settings import Settings
 from .memory_budget import COPIES, Reservation
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.core.log_settings import SettingsError
+from service.core.logs.settings import SettingsError
 from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture

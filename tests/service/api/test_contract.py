@@ -20,7 +20,7 @@ from service.api.openapi import ANY
 from service.api.schemas import Problem
 from service.core.lifecycle import Lifecycle
 from service.core.metrics import Metrics
-from service.detection.image import MEDIA_TYPES
+from service.detection.imaging.image import MEDIA_TYPES
 from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture

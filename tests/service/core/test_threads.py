@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.log_settings import SettingsError
+from service.core.logs.settings import SettingsError
 from service.core.threads import ThreadSettings, available_cores, thread_flags
 from tests.support.project import ROOT
 

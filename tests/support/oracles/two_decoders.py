@@ -4,7 +4,7 @@ import warnings
 
 from service.api.problems import STATUS
 from service.core.errors import DetectError
-from service.detection import image, pixels
+from service.detection.imaging import image, pixels
 
 Size = tuple[int, int]
 MAX_PIXELS = 50_000_000

@@ -13,7 +13,7 @@ from detect_client.errors import InvalidPicture
 from PIL import Image
 
 from service.core.errors import DetectError
-from service.detection import image, isolated, pixels
+from service.detection.imaging import image, isolated, pixels
 from tests.support.inputs.pictures import header_only, picture
 
 

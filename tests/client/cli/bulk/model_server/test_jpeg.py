@@ -4,7 +4,7 @@ from pathlib import Path
 
 from detect_client.cli.bulk.model_server import jpeg as ours
 
-from service.detection import jpeg
+from service.detection.imaging import jpeg
 from tests.support.inputs.pictures import picture
 
 

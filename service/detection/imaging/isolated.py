@@ -14,11 +14,11 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin
 
-from ..core.errors import BadPicture, DeadlineExceeded
+from ...core.errors import BadPicture, DeadlineExceeded
 from . import pixels
 from .image import Header, pillow_header
 
-PACKAGES = Path(__file__).parents[2]
+PACKAGES = Path(__file__).parents[3]
 # What Python may need to find its libraries; API keys and the like stay here.
 VARIABLES = {"PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"}
 

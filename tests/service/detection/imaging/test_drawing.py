@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, ImageChops
 
-from service.detection.drawing import CJK, LATIN, _area, _overlap, _place, _runs, draw
+from service.detection.imaging.drawing import CJK, LATIN, _area, _overlap, _place, _runs, draw
 from service.detection.models import Box, Detection
 from tests.support.inputs.pictures import picture
 from tests.support.oracles.two_decoders import header_of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
+from ..models import Box, Detection
 from .image import Header
-from .models import Box, Detection
 from .pixels import decode, encode
 
 QUALITY = 90

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from service.core.errors import DetectError
-from service.detection import jpeg
-from service.detection.image import pillow_header
+from service.detection.imaging import jpeg
+from service.detection.imaging.image import pillow_header
 from tests.support.inputs.pictures import header_only, picture
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.core.log_writer import MAX_QUEUED, LogWriter
+from service.core.logs.writer import MAX_QUEUED, LogWriter
 
 PIPE_BYTES = 4096
 

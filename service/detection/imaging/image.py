@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from ..core.errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
+from ...core.errors import BadPicture, DetectError, TooLarge, UnsupportedMedia
 from . import jpeg
 
 AVIF = features.check("avif")

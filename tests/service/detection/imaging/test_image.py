@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from service.core.errors import BadPicture, TooLarge, UnsupportedMedia
-from service.detection.image import check_pixels
-from service.detection.pixels import decode
+from service.detection.imaging.image import check_pixels
+from service.detection.imaging.pixels import decode
 from tests.support.inputs.pictures import header_only, picture
 from tests.support.oracles.two_decoders import header_of
 

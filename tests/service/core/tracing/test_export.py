@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from service.core.tracing_export import SLOW_S, WatchedExporter
+from service.core.tracing.export import SLOW_S, WatchedExporter
 from tests.support.fakes.collector import Collector, attributes
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture

@@ -10,8 +10,15 @@ import pytest
 from PIL import Image
 
 from service.core.errors import BadPicture, DeadlineExceeded
-from service.detection import isolated, pixels
-from service.detection.image import AVIF, HEIF, Header, check_pixels, open_image, pillow_header
+from service.detection.imaging import isolated, pixels
+from service.detection.imaging.image import (
+    AVIF,
+    HEIF,
+    Header,
+    check_pixels,
+    open_image,
+    pillow_header,
+)
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
 from tests.support.processes.gateway_process import GatewayProcess
@@ -133,7 +140,7 @@ def test_through_the_gateway(kind: str) -> None:
 def test_without_pillow_heif_the_format_is_named() -> None:
     code = (
         "import sys; sys.modules['pillow_heif'] = None\n"
-        "from service.detection.image import open_image\n"
+        "from service.detection.imaging.image import open_image\n"
         "open_image(sys.stdin.buffer.read())"
     )
     heic = picture(64, 48, "HEIF")

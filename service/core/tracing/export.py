@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
-from .. import __version__
-from . import logs
-from .log_settings import SettingsError
+from ... import __version__
+from .. import logs
+from ..logs.settings import SettingsError
 
 SERVICE_NAME = "detect-gateway"
 FLUSH_S = 1.0  # for the last spans, at shutdown

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import DeadlineExceeded, TooLarge
+from ...core.errors import DeadlineExceeded, TooLarge
 
 Done = TypeVar("Done")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from service.core.errors import BadPicture, TooLarge
-from service.detection.image import Header
-from service.detection.pixels import (
+from service.detection.imaging.image import Header
+from service.detection.imaging.pixels import (
     MOST_ENCODED_BYTES,
     decode,
     encode,
@@ -145,7 +145,7 @@ def test_a_side_shorter_than_the_scale() -> None:
 MEASURE = """
 import sys
 from dataclasses import replace
-from service.detection import image, pixels
+from service.detection.imaging import image, pixels
 data = sys.stdin.buffer.read()
 def resident(name):
     return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024

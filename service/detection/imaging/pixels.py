@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..core.errors import TooLarge
+from ...core.errors import TooLarge
 from .image import ISOLATED, SCALES, Header, bad_picture, open_image
 
 # The shorter side that remains, pixels: more than twice the 608 of YOLOv4's usual input. A photo of

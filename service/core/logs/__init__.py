@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from pydantic_core import to_json
 
-from .log_writer import LogWriter
+from .writer import LogWriter
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 STANDARD_ERROR = 2

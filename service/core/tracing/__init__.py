@@ -16,12 +16,12 @@ from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
-from . import logs
-from .lifecycle import PROBE_PATHS
-from .log_settings import SettingsError
+from .. import logs
+from ..lifecycle import PROBE_PATHS
+from ..logs.settings import SettingsError
 
 if TYPE_CHECKING:
-    from .tracing_export import Export
+    from .export import Export
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 Metadata = tuple[tuple[str, str], ...] | None  # of a gRPC call
@@ -48,7 +48,7 @@ def start() -> "Export | None":
     if exporter != "otlp":
         raise SettingsError(f"OTEL_TRACES_EXPORTER={exporter!r}: must be 'otlp' or 'none'")
     try:
-        from .tracing_export import Export
+        from .export import Export
     except ImportError as error:
         raise SettingsError(
             f"DETECT_TRACING=on needs OpenTelemetry's SDK ({error}):"

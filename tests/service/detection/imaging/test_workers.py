@@ -7,7 +7,7 @@ import time
 import pytest
 
 from service.core.errors import DeadlineExceeded, TooLarge
-from service.detection.workers import PixelWorkers
+from service.detection.imaging.workers import PixelWorkers
 
 
 def soon(seconds: float = 5) -> float:

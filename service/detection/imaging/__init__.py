@@ -1,0 +1,1 @@
+"""Pictures as bytes and pixels: headers, decoding, encoding, drawing, and their workers."""
