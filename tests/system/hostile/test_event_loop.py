@@ -40,7 +40,12 @@ def test_the_loop_never_stalls_whatever_is_sent(small_repository: Path, tmp_path
     ticks, beside = tmp_path / "ticks", tmp_path / "beside"
     with (
         whole_service(
-            tmp_path, small_repository, "small", *batching_flags(tmp_path, BATCHING), ticks=ticks
+            tmp_path,
+            small_repository,
+            "small",
+            *batching_flags(tmp_path, BATCHING),
+            ticks=ticks,
+            deadline_s=60,  # on a busy machine the largest pictures take longer than ten seconds
         ) as (gateway, _),
         ThreadPoolExecutor(CALLERS) as threads,
         ticker.control(beside),
