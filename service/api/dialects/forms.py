@@ -31,7 +31,7 @@ async def read_form(request: Request, settings: Settings) -> Form:
     if media_type != uploads.FORM:
         raise UnsupportedMedia(f"Content-Type is {media_type[:80]!r}; send {uploads.FORM}.")
     limit = settings.max_upload_bytes + uploads.FORM_OVERHEAD
-    body = await uploads.read_pieces(request, limit, request.state.reservation)
+    body = await uploads.read_blocks(request, limit, request.state.reservation)
     picture: list[bytes] | None = None
     texts: dict[str, str] = {}
     chunks: list[bytes] = []
