@@ -6,8 +6,6 @@ the polling of other models; a version waiting for its next load attempt blocks 
 dropped when it is no longer wanted.
 """
 
-import ctypes
-import gc
 import logging
 import math
 import threading
@@ -18,13 +16,13 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
+from . import memory
 from .config import wanted_versions
 from .repository import Repository
 from .servable import Servable
 from .version import AVAILABLE, END, LOADING, START, UNLOADING, Action, Version, next_action
 
 log = logging.getLogger(__name__)
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
 
 
 class Manager:
@@ -83,7 +81,7 @@ class Manager:
                 case Action.CLOSE:
                     self._discard(version)
             if action is not Action.RETIRE:
-                _give_memory_back()
+                memory.give_back()
 
     def _idle_s(self, models: list[list[Version]]) -> float | None:
         retries = [v.load_at for versions in models for v in versions if v.state == LOADING]
@@ -167,10 +165,3 @@ class Manager:
             version.state = END
             self._repository.changed.notify_all()
         log.info("%s: unloaded", version)
-
-
-def _give_memory_back() -> None:
-    """After a load or an unload; without it 200 MB stay with the process for a small model."""
-    gc.collect()  # A Graph is full of cycles, and the next collection may be far away.
-    if _malloc_trim:
-        _malloc_trim(0)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from . import memory, tensor_proto
+from . import tensor_proto
 from .batching import Batcher
 
 WARMUP_REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
@@ -56,7 +56,6 @@ class Servable:
             self._declared = set(map(_tensors, self.signatures.values()))
             if warmup_iterations:
                 self._warm_up(path / WARMUP_REQUESTS, warmup_iterations)
-            memory.trim()
         except BaseException:
             self.close()
             raise
