@@ -15,6 +15,7 @@ CHART = ROOT / "charts" / "detect"
 TOOLS = ROOT / ".charts-tools"
 HELM = TOOLS / "bin" / "helm"
 TARGETS = ("cpu", "g4", "inf1")
+COMPONENTS = ("gateway", "model-server")
 Resource = dict[str, Any]
 
 needs_tools = pytest.mark.skipif(
@@ -92,6 +93,19 @@ def pick(resources: list[Resource], kind: str, component: str = "") -> Resource:
         r for r in of_kind if r["metadata"]["name"] == f"mine-{component}" or not component
     )
     return resource
+
+
+def pod(resource: Resource) -> Any:
+    return resource["spec"]["template"]["spec"]
+
+
+def container(resources: list[Resource], component: str) -> Any:
+    first, *_ = pod(pick(resources, "Deployment", component))["containers"]
+    return first
+
+
+def environment(container: Any) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
 
 
 def validate(resources: list[Resource], folder: Path, version: str) -> None:

@@ -1,54 +1,25 @@
 """The client of the model servers: responses, errors, retries and health checks, over real gRPC."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
-from prometheus_client import CollectorRegistry
 
 from service.backend import messages as m
 from service.backend.client import TFServing
 from service.backend.status_codes import ERRORS
-from service.core import errors, logs
-from service.core.metrics import Metrics
+from service.core import errors
 from service.detection.models import Prediction
-from service.settings import Settings
+from tests.service.backend.calls import MODEL, RETRIES, STABLE, call, refuses, twice
 from tests.support.fakes.fake_backend import CAT, DOG, FakeBackend, Refuse, answer
 from tests.support.project import free_port
-
-RETRIES = "detect_backend_retries_total"
-MODEL = {"model": "yolov4"}
-STABLE = {**MODEL, "track": "stable"}
-
-
-def call(
-    backend: str, use: Callable[[TFServing], Awaitable[Any]], **settings: Any
-) -> tuple[Any, CollectorRegistry]:
-    metrics = Metrics()
-
-    async def run() -> Any:
-        serving = TFServing("yolov4", Settings(backend=backend, **settings), metrics)
-        try:
-            return await use(serving)
-        finally:
-            await serving.close()
-
-    return asyncio.run(run()), metrics.registry
 
 
 def predict(backend: str, timeout_s: float = 5) -> Prediction:
     prediction, _ = call(backend, lambda serving: serving.predict(b"jpeg", timeout_s))
     assert isinstance(prediction, Prediction)
     return prediction
-
-
-def refuses(code: grpc.StatusCode, words: str = "words of the backend") -> Callable[[bytes], Any]:
-    def reply(_: bytes) -> Any:
-        raise Refuse(code, words)
-
-    return reply
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -159,11 +130,6 @@ def test_call_to_an_unreachable_server_is_retried_at_another() -> None:
         assert registry.get_sample_value(RETRIES, MODEL) == 1
 
 
-async def twice(serving: TFServing) -> None:
-    await serving.predict(b"", 5)
-    await serving.predict(b"", 5)
-
-
 def test_the_only_target_is_retried_after_a_delay() -> None:
     def first_refuses(picture: bytes) -> Any:
         if len(backend.pictures) == 1:
@@ -265,86 +231,3 @@ def test_ejected_servers_are_called_if_there_is_no_other() -> None:
 
         call(f"{one.target},{two.target}", anyway)
         assert (len(one.pictures), len(two.pictures)) == (1, 1)
-
-
-def thread_warnings(backend: FakeBackend, capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """The log lines that name the flag; lines of other tests may still arrive here."""
-    assert logs.flush()
-    lines = capfd.readouterr().err.splitlines()
-    return [line for line in lines if "grpc_max_threads" in line and backend.target in line]
-
-
-THREADS = refuses(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
-
-
-def test_call_refused_for_want_of_threads_is_retried_at_another_server() -> None:
-    with FakeBackend(reply=THREADS) as busy, FakeBackend() as idle:
-        _, registry = call(f"{idle.target},{busy.target}", twice)
-        assert (len(busy.pictures), len(idle.pictures)) == (2, 2)  # still in turn: it is alive
-        ejected = registry.get_sample_value(
-            "detect_backend_ejected", {**STABLE, "backend": busy.target}
-        )
-    assert (registry.get_sample_value(RETRIES, MODEL), ejected) == (2, 0)
-
-
-def test_call_refused_for_want_of_threads_is_full_if_there_is_no_other_server(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    async def refused(serving: TFServing) -> None:
-        for _ in range(3):
-            with pytest.raises(errors.Full, match="no free gRPC thread"):
-                await serving.predict(b"", 5)
-
-    with FakeBackend(reply=THREADS) as busy:
-        _, registry = call(busy.target, refused)
-        assert len(busy.pictures) == 3
-    assert registry.get_sample_value(RETRIES, MODEL) == 0
-    lines = thread_warnings(busy, capfd)
-    assert len(lines) == 1  # not one for each call
-    assert '"level":"warning"' in lines[0]
-    assert "gateways x models x (DETECT_MAX_IN_FLIGHT + 1) + 1" in lines[0]
-    assert "Server Threadpool Exhausted" in lines[0]
-
-
-def test_ejected_server_gets_no_retry_of_a_call_refused_for_want_of_threads() -> None:
-    loading = m.ModelVersionStatus.LOADING
-    with FakeBackend(reply=THREADS) as busy, FakeBackend(state=loading) as other:
-
-        async def refused(serving: TFServing) -> None:
-            await serving.version(5)
-            await asyncio.sleep(0.2)  # the other health check ends
-            with pytest.raises(errors.Full):
-                await serving.predict(b"", 5)
-
-        call(f"{other.target},{busy.target}", refused)
-        assert (len(busy.pictures), len(other.pictures)) == (1, 0)
-
-
-def test_health_check_refused_for_want_of_threads_keeps_the_last_result(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    with FakeBackend() as backend:
-
-        async def check(serving: TFServing) -> None:
-            backend.status_refusal = Refuse(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
-            )
-            with pytest.raises(errors.Full):  # nothing is known of it yet
-                await serving.version(5)
-            backend.status_refusal = None
-            assert await serving.version(5) == 3
-            backend.status_refusal = Refuse(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
-            )
-            for _ in range(3):
-                assert await serving.version(5) == 3
-            backend.status_refusal = Refuse(grpc.StatusCode.UNAVAILABLE)
-            with pytest.raises(errors.NoBackend):
-                await serving.version(5)
-
-        _, registry = call(backend.target, check)
-        ejected = registry.get_sample_value(
-            "detect_backend_ejected", {**STABLE, "backend": backend.target}
-        )
-    assert ejected == 1  # by the last one only
-    assert len(thread_warnings(backend, capfd)) == 1

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.project import ROOT
 
+TARGETS = ("cpu", "g4", "inf1")
+
 
 def run(
     *command: str | Path, environment: dict[str, str] | None = None, timeout: float = 60
