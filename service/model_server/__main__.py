@@ -17,7 +17,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from ..core import logs
 from ..core.logs.settings import LogSettings, SettingsError
 from . import config
-from .batching import Batcher
+from .batching.batcher import Batcher
 from .flags import EXIT_FAILED, Flags, batching, first_config, invalid, session_config
 from .manager import Manager
 from .repository import Repository

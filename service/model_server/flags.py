@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import tensorflow as tf
 
 from . import config
-from .batching_parameters import Parameters, checked, empty_message
+from .batching.parameters import Parameters, checked, empty_message
 
 EXIT_FAILED = 255  # main.cc returns -1
 

@@ -17,7 +17,7 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from . import tensor_proto
-from .batching import Batcher
+from .batching.batcher import Batcher
 
 WARMUP_REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_WARMUP_RECORDS = 1000

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .batching_parameters import Parameters
+from .parameters import Parameters
 
 # (tensor -> array, tensors, timeout in ms or 0) -> an array for each tensor asked for.
 Run = Callable[[dict[Any, Any], list[Any], int], list[Any]]

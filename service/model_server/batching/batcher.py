@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from .batching_parameters import Parameters
 from .joining import Run, Task, count_rows, process, size
+from .parameters import Parameters
 
 
 class Batcher:
