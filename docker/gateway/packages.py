@@ -1,4 +1,4 @@
-"""`python docker/gateway_packages.py TO`: what the gateway needs out of a whole environment.
+"""`python docker/gateway/packages.py TO`: what the gateway needs out of a whole environment.
 
 The locked requirements hold TensorFlow, because TensorFlow Serving's message classes import a few
 of TensorFlow's. An image of 2 GB for that is what users of `tensorflow-serving-api` complain about.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = {"tensorflow", "tensorflow-serving-api", "numpy"}  # the model server's and the exporter's
 
 

@@ -15,7 +15,9 @@ from tests.support.project import ROOT, free_port
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
     """What the gateway's image holds of the environment these tests run in."""
-    done = compose.run(sys.executable, ROOT / "docker" / "gateway_packages.py", tmp_path / "all")
+    done = compose.run(
+        sys.executable, ROOT / "docker" / "gateway" / "packages.py", tmp_path / "all"
+    )
     assert done.returncode == 0, done.stderr
     return tmp_path / "all"
 
@@ -42,7 +44,7 @@ def test_the_gateway_runs_from_its_packages_without_tensorflow(packages: Path) -
     )
 
     def healthy(route: str) -> bool:
-        script = ROOT / "docker" / "healthy.py"
+        script = ROOT / "docker" / "gateway" / "healthy.py"
         return (
             compose.run(python, "-I", "-S", script, route, environment=environment).returncode == 0
         )

@@ -12,7 +12,7 @@ from tests.support.project import ROOT, free_port
 
 def check(host: str, port: int, path: str) -> int:
     return subprocess.run(
-        [sys.executable, "-I", "-S", ROOT / "docker" / "healthy.py", path],
+        [sys.executable, "-I", "-S", ROOT / "docker" / "gateway" / "healthy.py", path],
         env={"DETECT_HOST": host, "DETECT_PORT": str(port), "http_proxy": "http://127.0.0.1:1"},
         capture_output=True,
         timeout=20,
