@@ -21,6 +21,7 @@ RECENT = 4  # completions that show a model server which has become slower
 # Under lasting overload every picture is admitted just at the limit, so an estimate that is right
 # on average needs room: a late answer is wasted work.
 SAFETY_MARGIN = 1.25
+CAUTIOUS_FOR = 1000  # completions after one was too late
 
 
 class Admission:
@@ -54,16 +55,19 @@ class Admission:
         within `budget_s` seconds."""
         if budget_s <= 0:
             raise DeadlineExceeded("No time was left to ask the model server.")
-        if not self._slots.locked():
-            return
         interval_s = self._throughput.interval_s()
-        wait_s = (self._waiting + 1) * interval_s
-        in_slot_s = self._max_in_flight * interval_s
-        late = SAFETY_MARGIN * (wait_s + in_slot_s) > budget_s
-        if self._waiting >= self._max_queue or late:
+        late = SAFETY_MARGIN * (self._taken + self._waiting + 1) * interval_s > budget_s
+        if self._slots.locked():
+            rejected = late or self._waiting >= self._max_queue
+        else:
+            # What single pictures show says nothing of how many a model server processes at once,
+            # so free slots are used until that has made one late.
+            rejected = late and self._taken > 0 and self._throughput.fell_behind
+        if rejected:
+            wait_s = (self._waiting + 1) * interval_s
             raise Full(
-                f"{self._max_in_flight} pictures are being processed and {self._waiting} are"
-                f" waiting, about {wait_s:.1f} s of work; try again after Retry-After.",
+                f"{self._taken} pictures are being processed and {self._waiting} are waiting,"
+                f" about {wait_s:.1f} s more; try again after Retry-After.",
                 retry_after_s=max(1, math.ceil(wait_s)),
             )
 
@@ -71,11 +75,15 @@ class Admission:
     async def slot(self, budget_s: float) -> AsyncIterator[None]:
         """A slot at the model server. Raises as `check`, and DeadlineExceeded after the wait."""
         await self.acquire(budget_s)
+        started, in_flight = self._clock(), self._taken
         abandoned = False
         try:
             yield
         except (asyncio.CancelledError, DeadlineExceeded):
             abandoned = True
+            took_s = self._clock() - started
+            if SAFETY_MARGIN * took_s >= budget_s:
+                self._throughput.expire(took_s, max(in_flight, self._taken))
             raise
         finally:
             self.release(abandoned)
@@ -134,6 +142,7 @@ class ThroughputEstimator:
         self._average_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT)
         self._completions = 0
+        self._cautious_for = 0
         self._since = clock()
 
     def resume(self) -> None:
@@ -143,11 +152,25 @@ class ThroughputEstimator:
     def complete(self, running: int) -> None:
         """One completes, `running` go on. The first completion also counts those still running."""
         self._completions += 1
+        self._cautious_for -= 1
         passed_s = self._clock() - self._since
         weight = max(SMOOTHING, 1 / (self._completions + running))
         self._average_s += weight * (passed_s - self._average_s)
         self._recent_s.append(passed_s / (running + 1) if self._completions == 1 else passed_s)
         self._since = self._clock()
+
+    def expire(self, took_s: float, in_flight: int) -> None:
+        """One was not answered within `took_s`, or its caller left then."""
+        self._cautious_for = CAUTIOUS_FOR
+        if self._clock() - self._since >= took_s:  # nor was any other: what was known is outdated
+            self._average_s = max(self._average_s, took_s / in_flight)
+            self._completions = 0
+            self._recent_s.clear()
+
+    @property
+    def fell_behind(self) -> bool:
+        """Whether one of the last pictures was too late."""
+        return self._cautious_for > 0
 
     def interval_s(self) -> float:
         """The slower of the average and of the recent completions, the next one included: a model
@@ -155,4 +178,4 @@ class ThroughputEstimator:
         waited_s = self._clock() - self._since
         recent_s = sum(self._recent_s) / max(1, len(self._recent_s))
         with_next_s = (sum(self._recent_s) + waited_s) / (len(self._recent_s) + 1)
-        return max(self._average_s, recent_s, with_next_s) if self._recent_s else 0.0
+        return max(self._average_s, recent_s, with_next_s) if self._recent_s else self._average_s

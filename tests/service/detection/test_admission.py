@@ -141,7 +141,7 @@ def test_requests_that_cannot_meet_their_deadline_are_rejected_with_retry_after(
         tasks = await fill(admission, 2, 8)
         # Two at work and eight waiting, one leaving every 5 s: 45 s to wait, 10 of its own, and a
         # quarter more because these are averages: 68.75.
-        words = "2 pictures are being processed and 8 are waiting, about 45.0 s of work"
+        words = "2 pictures are being processed and 8 are waiting, about 45.0 s more"
         with pytest.raises(Full, match=words) as full:
             await admission.acquire(68)
         assert full.value.retry_after_s == 45
@@ -161,10 +161,10 @@ def test_a_backend_that_has_stopped_becomes_slow_before_anything_leaves_it() -> 
     async def scenario() -> None:
         await admission.acquire(99)
         clock.now += 1
-        with pytest.raises(Full, match=r"about 1\.0 s of work"):
+        with pytest.raises(Full, match=r"about 1\.0 s more"):
             await admission.acquire(2.4)  # 2.5 are needed
         clock.now += 100
-        with pytest.raises(Full, match=r"about 26\.0 s of work"):
+        with pytest.raises(Full, match=r"about 26\.0 s more"):
             await admission.acquire(14)
 
     asyncio.run(scenario())
@@ -187,13 +187,13 @@ def test_work_that_was_given_up_does_not_make_a_backend_seem_quick() -> None:
             await give_up(DeadlineExceeded("late"))
             await give_up(asyncio.CancelledError())
         await admission.acquire(99)
-        with pytest.raises(Full, match=r"about 10\.0 s of work"):
+        with pytest.raises(Full, match=r"about 10\.0 s more"):
             await admission.acquire(24)
         admission.release()
         for _ in range(60):  # a damaged picture is done with, and quickly
             await give_up(BadPicture("bad"))
         await admission.acquire(99)
-        with pytest.raises(Full, match=r"about 0\.2 s of work"):
+        with pytest.raises(Full, match=r"about 0\.2 s more"):
             await admission.acquire(0.1)
 
     asyncio.run(scenario())
@@ -210,7 +210,7 @@ def test_the_first_of_many_to_leave_stands_for_those_beside_it() -> None:
         admission.release()
         await admission.acquire(99)
         tasks = await fill(admission, 0, 30)
-        with pytest.raises(Full, match=r"about 3\.1 s of work"):
+        with pytest.raises(Full, match=r"about 3\.1 s more"):
             await admission.acquire(5)
         for task in tasks:
             task.cancel()

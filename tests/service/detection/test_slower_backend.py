@@ -16,6 +16,7 @@ from service.core.errors import DeadlineExceeded, Full
 from service.detection.admission import Admission
 from tests.support.callers.caller import Caller
 from tests.support.fakes.fake_backend import FakeBackend
+from tests.support.fakes.shared_processor import SharedProcessor
 from tests.support.inputs.pictures import picture
 from tests.support.oracles import virtual_time
 from tests.support.processes.gateway_process import GatewayProcess
@@ -25,38 +26,12 @@ SLOWER_AT_S = 20.0
 END_S = 60.0
 
 
-class Server:
-    """Shares its processor among all calls, as threads do; a call takes `work_s` of it alone."""
-
-    def __init__(self, work_s: float, chance: random.Random) -> None:
-        self.work_s = work_s
-        self.chance = chance
-        self.left: dict[asyncio.Event, float] = {}
-
-    async def serve(self, step_s: float) -> None:
-        while True:
-            await asyncio.sleep(step_s)
-            share_s = step_s / max(1, len(self.left))
-            for done in list(self.left):
-                self.left[done] -= share_s
-                if self.left[done] <= 0:
-                    done.set()
-
-    async def call(self) -> None:
-        done = asyncio.Event()
-        self.left[done] = self.work_s * self.chance.uniform(0.7, 1.3)
-        try:
-            await done.wait()
-        finally:
-            del self.left[done]
-
-
 async def overload(work_s: float, budget_s: float) -> dict[str, Counter[str]]:
     """Three times the server's capacity; outcomes of requests before and after it slowed down."""
     loop, chance, registry = asyncio.get_running_loop(), random.Random(1), CollectorRegistry()
     gauges = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
     admission = Admission(SLOTS, 64, *gauges, clock=loop.time)
-    server = Server(work_s, chance)
+    server = SharedProcessor(work_s, chance)
     seen: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
 
     async def picture() -> None:
