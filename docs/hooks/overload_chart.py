@@ -30,7 +30,7 @@ def chart(servers: dict[str, dict[int, int]]) -> Figure:
     axes.set_xticks(range(len(offered)), [f"{load}x" for load in offered])
     axes.set_xlabel("offered load, in multiples of capacity")
     axes.set_ylabel("answered in time, % of capacity")
-    axes.set_ylim(0, 118)
+    axes.set_ylim(0, 128)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=3, loc="upper right", fontsize=9)
     return figure
