@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.support.oracles import numpy_oracle
 from tests.support.oracles.numpy_oracle import Found
@@ -20,6 +21,7 @@ from tests.yolov4.graph.detecting import (
     oracle,
     ours,
 )
+from yolov4.graph.nms import diou
 from yolov4.network.heads import Yolo
 
 
@@ -75,6 +77,17 @@ def test_darknet_forgives_distant_centres(beta: float, overlap: float, kept: int
     head = head_of([(1, 1, width, 16, 0.6), (1, 2, width, 16, 0.8)])
     (found,) = ours(replace(ONE, nms_beta=beta), [head], [(64, 64)])
     assert [round(f.score, 3) for f in found] == [0.8, 0.6][:kept]
+
+
+@pytest.mark.parametrize("beta", [0.2, 0.6, 1.0])
+def test_diou_is_darknets_also_where_centres_or_all_corners_meet(beta: float) -> None:
+    boxes = [
+        *((0.5, 0.5, 0.5, 0.25), (0.5, 0.5, 0.25, 0.5), (0.75, 0.5, 0.5, 0.25)),
+        *((0.125, 0.875, 0.25, 0.25), (0.5, 0.5, 0.0, 0.0), (0.5, 0.5, 1.0, 1.0)),
+    ]
+    corners = tf.constant([(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for x, y, w, h in boxes])
+    wanted = [[numpy_oracle.box_diounms(a, b, beta) for b in boxes] for a in boxes]
+    np.testing.assert_allclose(diou(corners, corners, beta), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_diou_is_of_fractions_not_of_pixels() -> None:
