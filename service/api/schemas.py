@@ -215,16 +215,16 @@ def detections(result: Result) -> dict[str, Any]:
         "image": {"width": result.width, "height": result.height},
         "detections": [
             {
-                "label": d.label,
-                "class_id": d.class_id,
-                "score": round(d.score, 6),
+                "label": label,
+                "class_id": class_id,
+                "score": round(1e6 * score) / 1e6,  # in half the time of round(score, 6)
                 "box": {
-                    "x_min": round(d.box.x_min, 2),
-                    "y_min": round(d.box.y_min, 2),
-                    "x_max": round(d.box.x_max, 2),
-                    "y_max": round(d.box.y_max, 2),
+                    "x_min": round(100 * x_min) / 100,
+                    "y_min": round(100 * y_min) / 100,
+                    "x_max": round(100 * x_max) / 100,
+                    "y_max": round(100 * y_max) / 100,
                 },
             }
-            for d in result.detections
+            for label, class_id, score, (x_min, y_min, x_max, y_max) in result.detections
         ],
     }

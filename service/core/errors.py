@@ -17,7 +17,9 @@ DetectError
 └── DeadlineExceeded      no answer within the request's deadline
 """
 
-BODY_ERROR = "body_error"  # key in the ASGI scope's state: the DetectError that ended the body
+# Keys in the ASGI scope's state: the DetectError that ended the body, and a future that is done when
+# the client disconnects.
+BODY_ERROR, DISCONNECT = "body_error", "disconnect"
 
 
 class DetectError(Exception):

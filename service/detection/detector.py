@@ -236,7 +236,7 @@ def _select(
 ) -> Iterator[Detection]:
     """Rows the caller asked for, in pixels of the picture as shown, clipped to it. Greedy NMS
     allows the threshold to come afterwards."""
-    width, height = header.shown
+    width, height = map(float, header.shown)
     across, down = width / picture.width, height / picture.height  # 1 unless it was reduced
     boxes, scores = prediction.boxes, prediction.scores
     selected = 0
@@ -249,9 +249,15 @@ def _select(
         selected += 1
         x_min, y_min, x_max, y_max = boxes[4 * i : 4 * i + 4]
         box = Box(
-            min(max(x_min * across, 0.0), float(width)),
-            min(max(y_min * down, 0.0), float(height)),
-            min(max(x_max * across, 0.0), float(width)),
-            min(max(y_max * down, 0.0), float(height)),
+            _clip(x_min * across, width),
+            _clip(y_min * down, height),
+            _clip(x_max * across, width),
+            _clip(y_max * down, height),
         )
         yield Detection(label, int(prediction.classes[i]), scores[i], box)
+
+
+def _clip(value: float, limit: float) -> float:
+    if 0.0 <= value <= limit:  # nearly always, and faster than min and max
+        return value
+    return 0.0 if value < 0.0 else limit

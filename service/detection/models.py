@@ -23,8 +23,7 @@ class Detection(NamedTuple):
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """Which detections the caller asks for. `labels`: only these; empty for all."""
 
     score_threshold: float
@@ -32,8 +31,7 @@ class Query:
     labels: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """Detections by falling score, the picture's size in pixels as shown, the model."""
 
     model: str
@@ -44,8 +42,7 @@ class Result:
     track: str = "stable"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A model server's answer, best first. `boxes` is flat: four floats for each of `count`
     detections, in pixels of the picture that was sent, not clipped."""
 

@@ -12,7 +12,14 @@ from typing import cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..core.errors import BODY_ERROR, DetectError, Draining, MalformedBody, SlowUpload
+from ..core.errors import (
+    BODY_ERROR,
+    DISCONNECT,
+    DetectError,
+    Draining,
+    MalformedBody,
+    SlowUpload,
+)
 from ..core.lifecycle import PROBE_PATHS, Lifecycle
 from ..core.metrics import Metrics
 from ..settings import Settings
@@ -56,6 +63,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._is_answering():
+            self.cycle.scope["state"][DISCONNECT].set_result(None)
         self.limit.expendable.pop(self, None)
         self._enter(Stage.DISCARD)
         self._lingering.lost()
@@ -121,6 +130,7 @@ class Connection(HttpToolsProtocol):
         # A response that starts before the end of the body is the last one: the rest is not read.
         self.cycle.keep_alive = False
         self.cycle.transport = cast(asyncio.Transport, self._lingering)
+        self.cycle.scope["state"][DISCONNECT] = self.loop.create_future()
         self._body_left = framing.body_length(self.headers)
         if self._body_left == 0:
             self._end_body()
@@ -167,6 +177,7 @@ class Connection(HttpToolsProtocol):
         self._stage = Stage.RESPONSE
         self._unproductive_bytes = 0
         super().on_message_complete()
+        self.flow.resume_reading()  # to see a disconnect
         self.cycle.keep_alive = self._reusable and not self.cycle.response_started
 
     # --- answering --------------------------------------------------------------------------------

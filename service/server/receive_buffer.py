@@ -20,9 +20,13 @@ class ReceiveBuffer:
         self._data = self._data[start:] + data
         self._at -= start
 
-    def take(self, count: int) -> memoryview:
-        """At most `count` bytes."""
-        return self._take_to(min(self._at + count, len(self._data)))
+    def take(self, count: int) -> bytes | memoryview:
+        """At most `count` bytes, of a body: an empty line that begins in them is none."""
+        if count < len(self):
+            return self._take_to(self._at + count)
+        rest = memoryview(self._data)[self._at :] if self._at else self._data
+        self._data, self._at = b"", 0  # so that what arrives next is not copied
+        return rest
 
     def take_to_empty_line(self) -> memoryview:
         """As far as the end of the next empty line, which ends every head and every chunked body;

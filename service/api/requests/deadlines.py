@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from ...core.errors import BadParameter
+from ...core.errors import DISCONNECT, BadParameter
 
 HEADER = "X-Timeout-Ms"
 T = TypeVar("T")
@@ -44,7 +44,8 @@ async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
     """
     task = asyncio.current_task()
     assert task is not None
-    disconnect = asyncio.ensure_future(request.receive())
+    # Ours, because a task that waits for the message is dear; of another server, that.
+    disconnect = request.scope["state"].get(DISCONNECT) or asyncio.ensure_future(request.receive())
     cancel = partial(_cancel, task)
     disconnect.add_done_callback(cancel)
     try:
@@ -56,7 +57,6 @@ async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
         raise
     finally:
         disconnect.remove_done_callback(cancel)
-        disconnect.cancel()
         # An exception raised here references this frame; if the frame referenced the work in turn,
         # the picture would stay in memory until a garbage collection.
         del task, cancel, work

@@ -92,7 +92,8 @@ async def read_blocks(request: Request, limit: int, reservation: Reservation) ->
             first.append(chunk)
         else:
             rest += chunk
-    return [b"".join(first), rest]  # a single chunk is not copied
+    joined = b"".join(first)  # a single chunk is not copied
+    return [joined, rest] if rest else [joined]
 
 
 async def form_events(
