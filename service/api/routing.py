@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ..core.errors import BadParameter
+from .requests.memory_budget import Reservation
 
 
 class DirectRoute(APIRoute):
@@ -58,7 +59,7 @@ class DetectionRoute(DirectRoute):
         self.app = self._reserved
 
     async def _reserved(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with scope["app"].state.gateway.memory.reservation() as reservation:
+        with Reservation(scope["app"].state.gateway.memory) as reservation:
             scope["state"]["reservation"] = reservation
             await self._unreserved(scope, receive, send)
         for call in scope["state"].get("after_response", ()):

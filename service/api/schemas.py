@@ -55,6 +55,8 @@ def wants_image(asked: Format | None, accept: str) -> bool:
     """Whether to draw: as `format` says, else if Accept prefers image/jpeg to JSON."""
     if asked is not None:
         return asked is Format.image
+    if "image/jpeg" not in accept.lower():
+        return False
     qualities = {}
     for choice in accept.lower().split(","):
         media_type, *parameters = (part.strip() for part in choice.split(";"))

@@ -17,9 +17,9 @@ DetectError
 └── DeadlineExceeded      no answer within the request's deadline
 """
 
-# Keys in the ASGI scope's state: the DetectError that ended the body, and a future that is done when
-# the client disconnects.
-BODY_ERROR, DISCONNECT = "body_error", "disconnect"
+# Keys in the ASGI scope's state.
+BODY_ERROR = "body_error"  # the DetectError that ended the body
+DISCONNECT = "disconnect"  # a future that is done when the client disconnects
 
 
 class DetectError(Exception):

@@ -42,7 +42,8 @@ class Result(NamedTuple):
     track: str = "stable"
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Prediction:
     """A model server's answer, best first. `boxes` is flat: four floats for each of `count`
     detections, in pixels of the picture that was sent, not clipped."""
 

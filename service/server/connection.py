@@ -63,8 +63,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._is_answering():
-            self.cycle.scope["state"][DISCONNECT].set_result(None)
+        if self._is_answering() and not self._disconnect.done():
+            self._disconnect.set_result(None)
         self.limit.expendable.pop(self, None)
         self._enter(Stage.DISCARD)
         self._lingering.lost()
@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol):
         # A response that starts before the end of the body is the last one: the rest is not read.
         self.cycle.keep_alive = False
         self.cycle.transport = cast(asyncio.Transport, self._lingering)
-        self.cycle.scope["state"][DISCONNECT] = self.loop.create_future()
+        self.cycle.scope["state"][DISCONNECT] = self._disconnect = self.loop.create_future()
         self._body_left = framing.body_length(self.headers)
         if self._body_left == 0:
             self._end_body()

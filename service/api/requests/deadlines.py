@@ -44,7 +44,7 @@ async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
     """
     task = asyncio.current_task()
     assert task is not None
-    # Ours, because a task that waits for the message is dear; of another server, that.
+    # A future is cheaper than a task that waits for the message, but other servers have none.
     disconnect = request.scope["state"].get(DISCONNECT) or asyncio.ensure_future(request.receive())
     cancel = partial(_cancel, task)
     disconnect.add_done_callback(cancel)
@@ -57,6 +57,7 @@ async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
         raise
     finally:
         disconnect.remove_done_callback(cancel)
+        disconnect.cancel()
         # An exception raised here references this frame; if the frame referenced the work in turn,
         # the picture would stay in memory until a garbage collection.
         del task, cancel, work

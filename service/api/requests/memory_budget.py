@@ -4,8 +4,7 @@ A body is in memory before its picture has a slot at the backend, and connection
 this limit two thousand clients could make the gateway hold 40 GB.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from ...core.errors import Full
 
@@ -20,20 +19,19 @@ class MemoryBudget:
         self.held = 0
         self.limit = limit
 
-    @contextmanager
-    def reservation(self) -> Iterator["Reservation"]:
-        """One request's share of the budget, released on exit."""
-        reservation = Reservation(self)
-        try:
-            yield reservation
-        finally:
-            reservation.resize(0)
-
 
 class Reservation:
+    """One request's share of the budget, released at the end of a `with` block."""
+
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self.held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resize(0)
 
     def reserve(self, count: int) -> None:
         """Adds `count` bytes. Raises Full where the budget does not have them."""

@@ -83,10 +83,26 @@ async def read_body(request: Request, limit: int, reservation: Reservation) -> b
 
 
 async def read_blocks(request: Request, limit: int, reservation: Reservation) -> Blocks:
-    """As `read_body`, in two blocks, because joining them would be one copy more."""
+    """As `read_body`, in two blocks, because joining them would be one copy more. A Content-Length
+    over the limit is rejected before reading."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise TooLarge(f"The body has {announced} bytes. The limit is {limit} bytes.")
     first: list[bytes] = []
     rest = bytearray()
-    async for chunk in _chunks(request, limit, reservation):
+    received = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if error := request.scope["state"].get(BODY_ERROR):
+            raise error
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        received += len(chunk)
+        if received > limit:
+            raise TooLarge(f"The body is too large. The limit is {limit} bytes.")
+        reservation.reserve(COPIES * len(chunk))
         # Joining is fastest, but the chunks of large bodies would leave holes in the heap.
         if len(first) < FEW_CHUNKS:
             first.append(chunk)
@@ -119,27 +135,6 @@ async def join_all(parts: Sequence[list[bytes]]) -> list[bytes]:
         joined.append(b"".join(chunks))
         chunks.clear()
     return joined
-
-
-async def _chunks(request: Request, limit: int, reservation: Reservation) -> AsyncIterator[bytes]:
-    """The body as it arrives. A Content-Length over the limit is rejected before reading."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise TooLarge(f"The body has {announced} bytes. The limit is {limit} bytes.")
-    received = 0
-    more = True
-    while more:
-        message = await request.receive()
-        if error := request.scope["state"].get(BODY_ERROR):
-            raise error
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk, more = message.get("body", b""), message.get("more_body", False)
-        received += len(chunk)
-        if received > limit:
-            raise TooLarge(f"The body is too large. The limit is {limit} bytes.")
-        reservation.reserve(COPIES * len(chunk))
-        yield chunk
 
 
 async def _parse(

@@ -31,6 +31,16 @@ def test_take_is_bounded_by_the_count_and_by_what_there_is() -> None:
     assert not buffer
 
 
+def test_a_chunk_of_a_body_is_not_copied() -> None:
+    buffer = ReceiveBuffer()
+    buffer.append(b"head\r\n\r\nbody")
+    assert bytes(buffer.take_to_empty_line()) == b"head\r\n\r\n"
+    assert bytes(buffer.take(100)) == b"body"
+    chunk = b"x" * 50
+    buffer.append(chunk)
+    assert buffer.take(96) is chunk
+
+
 def test_what_was_taken_is_not_kept() -> None:
     buffer = ReceiveBuffer()
     for _ in range(100):

@@ -45,18 +45,21 @@ def test_an_invalid_timeout_is_rejected(value: str) -> None:
         assert backend.pictures == []
 
 
+@pytest.mark.parametrize("size", [0, 70_000])  # of the larger, reading is paused for a while
 @pytest.mark.parametrize("route", ["/detect", "/detect/batch"])
-def test_a_disconnect_cancels_the_work(route: str) -> None:
+def test_a_disconnect_cancels_the_work(route: str, size: int) -> None:
     with (
         FakeBackend(delay_s=1.5) as backend,
         GatewayProcess(backend=backend.target, max_in_flight=1) as gateway,
     ):
-        form = httpx.Request("POST", gateway.url, files=[("image", PICTURE)] * 1)
+        form = httpx.Request("POST", gateway.url, files=[("image", PICTURE.ljust(size))])
         body = form.read()
         with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2]))) as client:
             head = f"POST {route} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
             head += f"Content-Type: {form.headers['content-type']}\r\n\r\n"
-            client.sendall(head.encode() + body)
+            client.sendall(head.encode())
+            time.sleep(0.2)
+            client.sendall(body)
             wait_for(lambda: len(backend.pictures) == 1)
             assert gateway.metric("detect_in_flight") == 1
         # Its slot is free at once, though the model server would still be at work.

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.requests.memory_budget import MemoryBudget
+from service.api.requests.memory_budget import MemoryBudget, Reservation
 from service.core.errors import Full
 from service.settings import Settings
 from tests.support.callers.raw_http import MUCH, connect, much
@@ -20,7 +20,7 @@ from tests.support.processes.gateway_process import GatewayProcess, wait_for
 
 def test_a_reservation_is_released() -> None:
     budget = MemoryBudget(100)
-    with budget.reservation() as first, budget.reservation() as second:
+    with Reservation(budget) as first, Reservation(budget) as second:
         first.reserve(60)
         second.reserve(40)
         with pytest.raises(Full, match="hold 100 of 100 bytes"):
@@ -33,7 +33,7 @@ def test_a_reservation_is_released() -> None:
         with pytest.raises(Full):
             second.resize(91)
     assert budget.held == 0
-    with budget.reservation() as reservation:
+    with Reservation(budget) as reservation:
         reservation.reserve(99)
         with pytest.raises(Full):
             reservation.reserve(2)

@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 
 from service.api.requests import uploads
-from service.api.requests.memory_budget import MemoryBudget
+from service.api.requests.memory_budget import MemoryBudget, Reservation
 from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
@@ -205,7 +205,7 @@ async def _parse_beside_others() -> None:
     scope = {"type": "http", "method": "POST", "headers": headers, "state": {}}
     settings = Settings(max_batch_bytes=len(body))
     counting = asyncio.create_task(count_turns())
-    with MemoryBudget(10 * len(body)).reservation() as reservation:
+    with Reservation(MemoryBudget(10 * len(body))) as reservation:
         request = Request(scope, receive)
         assert await uploads.read_images(request, settings, reservation) == pictures
     counting.cancel()
