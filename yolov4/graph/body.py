@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from yolov4.graph.activations import ACTIVATIONS, unfused
-from yolov4.graph.operations import fit_channels, pool, reorg, upsample
+from yolov4.graph.operations import fit_channels, group, join, pool, reorg, upsample
 from yolov4.network.heads import Head
 from yolov4.network.layers import (
     Contrastive,
@@ -96,12 +96,15 @@ def walk(
                         x = add(x, fit_channels(shape.channels, out[source]))
                     x = after_sum(activation, x)
                 case Route(sources=sources, groups=groups, group_id=group_id):
-                    parts = [out[source] for source in sources]
-                    if groups > 1:
-                        parts = [tf.split(part, groups, axis=3)[group_id] for part in parts]
-                    x = parts[0] if len(parts) == 1 else tf.concat(parts, axis=3)
+                    x = join([group(groups, group_id, out[source]) for source in sources])
                 case Pool():
-                    x = pool(layer, last, shape, x)
+                    before = network.layers[index - 1] if index else None
+                    if isinstance(before, Route) and before.groups == 1:
+                        # Joining the pooled parts copies less than pooling what was joined, which
+                        # TensorFlow computes only if another layer reads it.
+                        x = join([pool(layer, last, shape, out[i]) for i in before.sources])
+                    else:
+                        x = pool(layer, last, shape, x)
                 case GlobalAveragePool():
                     x = tf.reduce_mean(x, axis=[1, 2], keepdims=True)
                 case ScaleChannels(source=source, activation=activation):

@@ -1,5 +1,6 @@
 """The layers without weights as TensorFlow operations, NHWC."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,6 +62,19 @@ def reorg(layer: Reorg, before: Shape, x: Tensor) -> Tensor:
     x = tf.transpose(x, [0, 3, 5, 1, 2, 4])
     x = tf.reshape(x, [-1, channels * s * s, height // s, width // s])
     return tf.transpose(x, [0, 2, 3, 1])
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The channels of one tensor after the other."""
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=3)
+
+
+def group(groups: int, index: int, x: Tensor) -> Tensor:
+    """One of equal groups of channels; by Slice, because Split would copy the others too."""
+    if groups == 1:
+        return x
+    channels = x.shape[3] // groups
+    return tf.slice(x, [0, 0, 0, index * channels], [-1, -1, -1, channels])
 
 
 def fit_channels(wanted: int, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The body against OpenCV's Darknet reader, and its odd layers against numpy."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,7 +22,14 @@ from yolov4.darknet.writer import write_cfg
 from yolov4.graph.body import body
 from yolov4.network.architecture import BUILT_IN
 from yolov4.network.heads import Yolo
-from yolov4.network.layers import Convolutional, Shortcut
+from yolov4.network.layers import (
+    AveragePool,
+    Convolutional,
+    Dropout,
+    MaxPool,
+    Route,
+    Shortcut,
+)
 from yolov4.network.network import Network
 from yolov4.network.weights import ConvWeights
 
@@ -227,6 +235,33 @@ def test_the_body_is_one_scope_of_constants_that_inferentia_can_take(official: O
     assert [head.shape.as_list() for head in heads] == [[None, 13, 13, 255], [None, 26, 26, 255]]
     assert all(op.name.startswith("body/") for op in operations)
     assert {op.type for op in operations} <= SUPPORTED
+    # Each of the three stages takes a slice, and pools both parts before it joins them.
+    assert [sum(op.type == kind for op in operations) for kind in ("Split", "MaxPool")] == [0, 6]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pooling_before_joining_is_pooling_what_was_joined(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    filters = rng.integers(1, 9, 3).tolist()
+    size, stride = int(rng.integers(2, 5)), int(rng.integers(1, 4))
+    convolutions = [Convolutional(n, 3, padding=1, batch_normalize=False) for n in filters]
+    sources = tuple(rng.permutation(3)[: rng.integers(1, 4)].tolist())
+    pool = (AveragePool if seed % 2 else MaxPool)(size, (stride, stride), size - 1)
+    channels = sum(filters[i] for i in sources)
+    last = Convolutional(8, 1, batch_normalize=False, activation="linear")
+    weights = [
+        ConvWeights(rng.normal(size=shape).astype(np.float32), np.zeros(shape[3], np.float32))
+        for shape in [
+            *((3, 3, before, after) for before, after in pairwise([3, *filters])),
+            (1, 1, channels, 8),
+        ]
+    ]
+    image = rng.random((2, 24, 40, 3), np.float32)
+    joined, plain = (
+        run(Network(40, 24, 3, (*convolutions, *layers, last, Yolo(((1, 1),), 3))), weights, image)
+        for layers in ([Route(sources), pool], [Route(sources), Dropout(), pool])
+    )
+    np.testing.assert_array_equal(joined, plain)
 
 
 def test_a_batch_is_its_pictures_one_by_one(tmp_path: Path) -> None:
