@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from yolov4.graph.activations import ACTIVATIONS, unfused
+from yolov4.graph.activations import ACTIVATIONS, after_sum
 from yolov4.graph.operations import fit_channels, group, join, pool, reorg, upsample
 from yolov4.network.heads import Head
 from yolov4.network.layers import (
@@ -60,7 +60,7 @@ def body(
     with tf.name_scope("body"):
         x = tf.cast(image, dtype, "input")
         add = _sum_bf16 if dtype == tf.bfloat16 else tf.add
-        return walk(network, x, convolve, add, unfused)
+        return walk(network, x, convolve, add, after_sum)
 
 
 def _before_head(network: Network) -> list[bool]:
