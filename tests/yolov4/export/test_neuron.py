@@ -72,7 +72,7 @@ def test_inf1_end_to_end(tmp_path: Path, scenes: list[Path], precision: str, bou
     files = write_model(tmp_path)
     done = compiled_by_the_double(tmp_path, files, "--precision", precision)
     assert done.returncode == 0, done.stderr
-    assert "on the chip: 41 of 374 operations" in done.stdout
+    assert "on the chip: 41 of 378 operations" in done.stdout
     assert "in one program" in done.stdout
     version = tmp_path / "repository" / "small" / "1"
     dtype = {"fp16": "float16", "bf16": "bfloat16"}[precision]
