@@ -68,6 +68,8 @@ class Connection(HttpToolsProtocol):
         self.limit.expendable.pop(self, None)
         self._enter(Stage.DISCARD)
         self._lingering.lost()
+        # What refers back to this connection, so that no garbage collection is needed to free it.
+        self._timer.limits.clear()
 
     # --- reading ----------------------------------------------------------------------------------
 

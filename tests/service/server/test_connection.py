@@ -1,9 +1,14 @@
 """Several requests on one connection, offers of other protocols, and clients that leave."""
 
+import asyncio
+import gc
 import socket
 import struct
 import threading
 import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -15,7 +20,7 @@ from service.api import problems
 from service.api.middleware import ObservabilityMiddleware
 from service.core.lifecycle import Lifecycle
 from service.core.metrics import Metrics
-from service.server.connection import protocol_factory
+from service.server.connection import Connection, protocol_factory
 from service.settings import Settings
 from tests.support.callers.raw_http import (
     chunk,
@@ -118,6 +123,29 @@ def test_an_upgrade_offer_is_ignored(
     assert [answer.status for answer in answers] == [200, 404]
 
 
+@contextmanager
+def serving(
+    app: FastAPI, metrics: Metrics
+) -> Iterator[tuple[tuple[str, int], weakref.WeakSet[Connection]]]:
+    """A server in this process: its address, and the connections that are in memory."""
+    alive: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+    class Counted(protocol_factory(Settings(), metrics, Lifecycle())):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            alive.add(self)
+            super().connection_made(transport)
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=Counted, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname(), alive
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 def test_a_500_says_that_it_is_the_last_response_of_its_connection() -> None:
     async def bug() -> Response:
         raise RuntimeError("bug")
@@ -126,20 +154,29 @@ def test_a_500_says_that_it_is_the_last_response_of_its_connection() -> None:
     app = FastAPI(middleware=[Middleware(ObservabilityMiddleware, metrics=metrics)])
     problems.install(app)
     app.get("/bug")(bug)
-    protocol = protocol_factory(Settings(), metrics, Lifecycle())
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=protocol, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_for(lambda: server.started)
-        with socket.create_connection(server.servers[0].sockets[0].getsockname()) as client:
-            client.sendall(get("/bug") * 2)
-            (answer,) = to_the_end(client)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(app, metrics) as (address, _), socket.create_connection(address) as client:
+        client.sendall(get("/bug") * 2)
+        (answer,) = to_the_end(client)
     answer.problem(500, "internal-error")
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET", get("/nowhere"), whole(PICTURE), chunked(PICTURE), b"?\r\n\r\n"]
+)
+def test_a_closed_connection_is_freed_at_once(sent: bytes) -> None:
+    """Cycles of references would keep thousands until the garbage collector comes by."""
+    with serving(FastAPI(), Metrics()) as (address, connections):
+        gc.disable()
+        try:
+            for _ in range(3):
+                with socket.create_connection(address) as client:
+                    client.sendall(sent)
+                    client.shutdown(socket.SHUT_WR)
+                    to_the_end(client)
+            wait_for(lambda: not connections)
+        finally:
+            gc.enable()
 
 
 # --- clients that leave --------------------------------------------------------------------------
