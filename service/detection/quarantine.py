@@ -21,6 +21,7 @@ WEIGHT = 0.1
 SHARE = 0.05
 TRUSTED = 4  # undamaged pictures on one connection
 MOST_SENDERS = 10_000
+MOST_CONNECTIONS = 2_000  # a megabyte
 # Beyond this rate, answers to quarantined senders' damaged pictures wait for their turn, so that
 # clients that repeat them in a loop take a few percent of a core from the others.
 ANSWERS_PER_S = 10
@@ -51,9 +52,9 @@ class Quarantine:
         name = sender.name
         known = name in self._shares
         self._shares[name] = self._renewed(name, 1.0)
-        _bound(self._shares, name)
+        _bound(self._shares, name, MOST_SENDERS)
         self._undamaged[sender] = float("-inf")  # never trusted
-        _bound(self._undamaged, sender)
+        _bound(self._undamaged, sender, MOST_CONNECTIONS)
         return self._delay_s() if known else 0.0
 
     def undamaged(self, sender: Sender) -> None:
@@ -61,7 +62,7 @@ class Quarantine:
         name = sender.name
         if name in self._shares:
             self._undamaged[sender] = self._undamaged.get(sender, 0) + 1
-            _bound(self._undamaged, sender)
+            _bound(self._undamaged, sender, MOST_CONNECTIONS)
             self._shares[name] = share = self._renewed(name, 0.0)
             if share < SHARE:
                 del self._shares[name]
@@ -76,8 +77,8 @@ class Quarantine:
         return self._next_answer - now
 
 
-def _bound(entries: OrderedDict[Key, Any], newest: Key) -> None:
+def _bound(entries: OrderedDict[Key, Any], newest: Key, most: int) -> None:
     """Forgets the oldest entry where there are too many."""
     entries.move_to_end(newest)
-    if len(entries) > MOST_SENDERS:
+    if len(entries) > most:
         entries.popitem(last=False)

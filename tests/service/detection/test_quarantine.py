@@ -4,6 +4,7 @@ import pytest
 
 from service.detection.quarantine import (
     ANSWERS_PER_S,
+    MOST_CONNECTIONS,
     MOST_DELAY_S,
     MOST_SENDERS,
     TRUSTED,
@@ -88,6 +89,8 @@ def test_the_number_of_trusted_connections_is_limited() -> None:
     for _ in range(TRUSTED):
         quarantine.undamaged(first)
     assert first not in quarantine
-    for number in range(MOST_SENDERS):
+    for number in range(MOST_CONNECTIONS - 1):
         quarantine.damaged(Sender("office", str(number)))
+    assert first not in quarantine
+    quarantine.damaged(Sender("office", "one more"))
     assert first in quarantine
