@@ -1,7 +1,7 @@
 """Observability of every request: request id, Server-Timing, metrics and one log line."""
 
 import logging
-import os
+import random
 import re
 import time
 
@@ -34,7 +34,7 @@ class ObservabilityMiddleware:
         started = time.perf_counter()
         status = 500
         sent_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else os.urandom(16).hex()
+        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else random.randbytes(16).hex()
         logs.request_id.set(request_id)  # for the rest of this task, which is the request's own
         span = tracing.start_request(scope, request_id)
         state = scope.setdefault("state", {})
