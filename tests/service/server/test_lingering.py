@@ -28,8 +28,9 @@ def test_a_client_that_never_reads_is_disconnected(gateway: GatewayProcess) -> N
     """As soon as the kernel takes no more; the rest of its requests are not worked on."""
     before = gateway.descriptors()
     log = len(gateway.log("request"))
+    requests = much()  # first, because it may take longer than head_timeout_s
     with connect(gateway, receive_buffer=4096) as client:
-        push(client, [much()])
+        push(client, [requests])
         wait_for(lambda: gateway.descriptors() <= before, within_s=30)
         wait_for(lambda: len(gateway.log("request")) > log)
         assert len(gateway.log("request")) - log < MUCH
@@ -37,9 +38,10 @@ def test_a_client_that_never_reads_is_disconnected(gateway: GatewayProcess) -> N
 
 def test_a_client_that_reads_slowly_is_served(gateway: GatewayProcess) -> None:
     """It takes longer than send_timeout_s, but makes progress all the time."""
+    requests = much()
     with connect(gateway) as client, ThreadPoolExecutor(1) as sender:
         # The gateway reads on only while its responses are read.
-        sender.submit(client.sendall, much())
+        sender.submit(client.sendall, requests)
         begun = time.monotonic()
         received = 0
         while received < 8_000_000:
