@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tensorflow as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from . import config
 from .batching.parameters import Parameters, checked, empty_message
@@ -144,4 +145,8 @@ def session_config(flags: argparse.Namespace) -> Any:
     # each set of outputs, the optimized one: each holds the weights.
     session.experimental.optimize_for_static_graph = True
     session.experimental.disable_output_partition_graphs = True
+    # Two of Grappler's passes that hold several copies of the weights and change nothing on a CPU.
+    passes = session.graph_options.rewrite_options
+    passes.layout_optimizer = RewriterConfig.OFF
+    passes.memory_optimization = RewriterConfig.NO_MEM_OPT
     return session

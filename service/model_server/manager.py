@@ -131,7 +131,8 @@ class Manager:
         log.info("%s: loading from %s", version, version.path)
         started = time.monotonic()
         try:
-            servable = self._load(version.path)
+            with memory.freed_at_once():
+                servable = self._load(version.path)
         except Exception as error:  # TensorFlow raises what it likes, and here is who must know
             self._note_failure(version, error)
             return

@@ -66,7 +66,9 @@ class Servable:
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self._session, [tf.saved_model.SERVING], os.fspath(path)
                 )
-                # Copies, because a part of a message keeps the whole alive, weights included.
+                # A part of a message keeps the whole alive, weights included: hence no functions,
+                # of which Python keeps the signatures and TensorFlow all it needs, and copies.
+                self._graph._functions.clear()
                 return {k: copy.deepcopy(v) for k, v in meta_graph.signature_def.items()}
         # Python's loader raises these where the C++ one has a status.
         except OSError as error:  # the file cannot be parsed

@@ -46,7 +46,7 @@ def read_weights(path: Path, network: Network) -> list[ConvWeights]:
         if shape.batch_normalize:
             arrays.append(fold_batch_norm(kernel, bias, gamma, mean, variance))
         else:
-            arrays.append(ConvWeights(np.ascontiguousarray(kernel), bias))
+            arrays.append(ConvWeights(kernel.copy(), bias.copy()))  # a view keeps the whole file
     return arrays
 
 
