@@ -79,7 +79,8 @@ def test_the_model_server_is_paused_for_longer_than_the_deadline() -> None:
             callers.until(200, 50)
         callers.balance(gateway, DEADLINE_S)
         assert gateway.metric(RETRIES) == 0
-    assert set(callers.statuses) == {200, 504}
+    # 503: after a deadline without any answer, one at a time asks whether there is one again.
+    assert {200, 504} <= set(callers.statuses) <= {200, 503, 504}
 
 
 def test_one_of_two_is_paused_and_costs_only_the_calls_that_were_with_it() -> None:

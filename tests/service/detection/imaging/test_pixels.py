@@ -146,14 +146,15 @@ MEASURE = """
 import sys
 from dataclasses import replace
 from service.detection.imaging import image, pixels
-data = sys.stdin.buffer.read()
 def resident(name):
     return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024
-header = image.plain_header(data) or image.pillow_header(data)
-header = image.check_pixels(header, int(sys.argv[1]), downscale=True)
-open("/proc/self/clear_refs", "w").write("5")  # from here on, VmHWM counts anew
-before = resident("VmRSS")
-pixels.normalize_orientation(data, header)
+for size in (int(sys.argv[2]), -1):  # a small picture first: code takes memory too
+    data = sys.stdin.buffer.read(size)
+    header = image.plain_header(data) or image.pillow_header(data)
+    header = image.check_pixels(header, int(sys.argv[1]), downscale=True)
+    open("/proc/self/clear_refs", "w").write("5")  # from here on, VmHWM counts anew
+    before = resident("VmRSS")
+    pixels.normalize_orientation(data, header)
 print(resident("VmHWM") - before, pixels.decoding_bytes(header))
 """
 
@@ -175,9 +176,9 @@ print(resident("VmHWM") - before, pixels.decoding_bytes(header))
 def test_decoding_takes_no_more_memory_than_is_reserved(
     kind: str, mode: str, save: dict[str, object], limit: int
 ) -> None:
-    data = picture(4000, 3000, kind, mode, orientation=6, **save)
-    command = [sys.executable, "-c", MEASURE, str(limit)]
-    run = subprocess.run(command, cwd=ROOT, input=data, capture_output=True, check=True)
+    data = [picture(w, 3 * w // 4, kind, mode, orientation=6, **save) for w in (40, 4000)]
+    command = [sys.executable, "-c", MEASURE, str(limit), str(len(data[0]))]
+    run = subprocess.run(command, cwd=ROOT, input=b"".join(data), capture_output=True, check=True)
     peak, reserved = map(int, run.stdout.split())
     assert 0.3 * reserved < peak < 1.05 * reserved + 8 * 2**20
 
