@@ -79,7 +79,7 @@ def test_the_model_server_is_paused_for_longer_than_the_deadline() -> None:
             callers.until(200, 50)
         callers.balance(gateway, DEADLINE_S)
         assert gateway.metric(RETRIES) == 0
-    # 503: after a deadline without any answer, one at a time asks whether there is one again.
+    # 503: after a deadline without any answer, fewer and fewer at a time ask for one.
     assert {200, 504} <= set(callers.statuses) <= {200, 503, 504}
 
 
