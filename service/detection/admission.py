@@ -120,15 +120,17 @@ class Slot:
         self._budget_s = budget_s
 
     async def __aenter__(self) -> None:
+        self._late_at = self._admission.clock() + self._budget_s / SAFETY_MARGIN
         await self._admission.acquire(self._budget_s)
         self._started, self._in_flight = self._admission.clock(), self._admission.taken
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         admission = self._admission
         abandoned = kind is not None and issubclass(kind, asyncio.CancelledError | DeadlineExceeded)
-        took_s = admission.clock() - self._started
-        if abandoned and SAFETY_MARGIN * took_s >= self._budget_s:
-            admission.throughput.expire(took_s, max(self._in_flight, admission.taken))
+        now = admission.clock()
+        if abandoned and now >= self._late_at:
+            in_flight = max(self._in_flight, admission.taken)
+            admission.throughput.expire(now - self._started, in_flight)
         admission.release(abandoned)
 
 
