@@ -33,7 +33,8 @@ class ObservabilityMiddleware:
             return
         started = time.perf_counter()
         status = 500
-        sent_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        sent_ids = (value for name, value in scope["headers"] if name == b"x-request-id")
+        sent_id = next(sent_ids, b"").decode("latin-1")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else random.randbytes(16).hex()
         logs.request_id.set(request_id)  # for the rest of this task, which is the request's own
         span = tracing.start_request(scope, request_id)

@@ -20,16 +20,21 @@ RECENT = 4  # completions that show a model server which has become slower
 # Under lasting overload every picture is admitted just at the limit, so an estimate that is right
 # on average needs room: a late answer is wasted work.
 SAFETY_MARGIN = 1.25
-CAUTIOUS_FOR = 1000  # completions after one was too late
+CAUTIOUS_FOR_S = 600.0  # after one was too late
 
 
 class Admission:
-    """At most `max_in_flight` pictures have a slot, and at most `max_queue` wait for one."""
+    """At most `max_in_flight` pictures have a slot, and at most `max_queue` wait for one.
+
+    `deadline_s`: of callers that ask for no shorter one. Those that do are no measure of the model
+    server.
+    """
 
     def __init__(
         self,
         max_in_flight: int,
         max_queue: int,
+        deadline_s: float,
         in_flight: Gauge,
         queued: Gauge,
         clock: Callable[[], float] = time.perf_counter,
@@ -37,6 +42,7 @@ class Admission:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
+        self.deadline_s = deadline_s
         self.taken = 0
         self._waiting = 0
         self.clock = clock
@@ -56,7 +62,7 @@ class Admission:
             raise DeadlineExceeded("No time was left to ask the model server.")
         full = self._slots.locked()
         # What single pictures show says nothing of how many a model server processes at once, so
-        # free slots are used until that has made one late.
+        # free slots are used until that has made one late, and then again after a while.
         if not full and not (self.taken and self.throughput.fell_behind):
             return
         interval_s = self.throughput.interval_s()
@@ -128,7 +134,7 @@ class Slot:
         admission = self._admission
         abandoned = kind is not None and issubclass(kind, asyncio.CancelledError | DeadlineExceeded)
         now = admission.clock()
-        if abandoned and now >= self._late_at:
+        if abandoned and now >= self._late_at and 2 * self._budget_s >= admission.deadline_s:
             in_flight = max(self._in_flight, admission.taken)
             admission.throughput.expire(now - self._started, in_flight)
         admission.release(abandoned)
@@ -146,7 +152,7 @@ class ThroughputEstimator:
         self._average_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=RECENT)
         self._completions = 0
-        self._cautious_for = 0
+        self._cautious_until = float("-inf")
         self._since = clock()
 
     def resume(self) -> None:
@@ -156,7 +162,6 @@ class ThroughputEstimator:
     def complete(self, running: int) -> None:
         """One completes, `running` go on. The first completion also counts those still running."""
         self._completions += 1
-        self._cautious_for -= 1
         passed_s = self._clock() - self._since
         weight = max(SMOOTHING, 1 / (self._completions + running))
         self._average_s += weight * (passed_s - self._average_s)
@@ -165,7 +170,7 @@ class ThroughputEstimator:
 
     def expire(self, took_s: float, in_flight: int) -> None:
         """One was not answered within `took_s`, or its caller left then."""
-        self._cautious_for = CAUTIOUS_FOR
+        self._cautious_until = self._clock() + CAUTIOUS_FOR_S
         if self._clock() - self._since >= took_s:  # nor was any other: what was known is outdated
             self._average_s = max(self._average_s, took_s / in_flight)
             self._completions = 0
@@ -173,8 +178,8 @@ class ThroughputEstimator:
 
     @property
     def fell_behind(self) -> bool:
-        """Whether one of the last pictures was too late."""
-        return self._cautious_for > 0
+        """Whether a picture was too late in the last minutes."""
+        return self._clock() < self._cautious_until
 
     def interval_s(self) -> float:
         """The slower of the average and of the recent completions, the next one included: a model

@@ -40,6 +40,7 @@ class Detector:
         self._admission = Admission(
             settings.max_in_flight,
             settings.max_queue,
+            settings.deadline_s,
             metrics.in_flight(name),
             metrics.queue_length(name),
         )

@@ -68,7 +68,7 @@ class Servable:
                 )
                 # A part of a message keeps the whole alive, weights included: hence no functions,
                 # of which Python keeps the signatures and TensorFlow all it needs, and copies.
-                self._graph._functions.clear()
+                getattr(self._graph, "_functions", {}).clear()  # private
                 return {k: copy.deepcopy(v) for k, v in meta_graph.signature_def.items()}
         # Python's loader raises these where the C++ one has a status.
         except OSError as error:  # the file cannot be parsed

@@ -173,7 +173,11 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body = cast(bytearray, cycle.body + body if cycle.body else bytes(body))
+        if not cycle.body:
+            cycle.body = cast(bytearray, bytes(body))
+        else:
+            cycle.body = bytearray(cycle.body) if isinstance(cycle.body, bytes) else cycle.body
+            cycle.body += body
         if len(cycle.body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
         cycle.message_event.set()

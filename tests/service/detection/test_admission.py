@@ -12,7 +12,7 @@ from service.detection.admission import Admission
 def make(max_in_flight: int, max_queue: int) -> tuple[Admission, Gauge, Gauge]:
     registry = CollectorRegistry()
     in_flight, queued = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
-    return Admission(max_in_flight, max_queue, in_flight, queued), in_flight, queued
+    return Admission(max_in_flight, max_queue, 10, in_flight, queued), in_flight, queued
 
 
 def value(gauge: Gauge) -> float:
@@ -113,7 +113,7 @@ def paced(places: int, queue: int, pace_s: float) -> tuple[Admission, Clock, Gau
     """An admission that has seen single pictures, each taking `pace_s`, with pauses between."""
     registry, clock = CollectorRegistry(), Clock()
     queued = Gauge("b", "", registry=registry)
-    admission = Admission(places, queue, Gauge("a", "", registry=registry), queued, clock)
+    admission = Admission(places, queue, 99, Gauge("a", "", registry=registry), queued, clock)
 
     async def learn() -> None:
         for _ in range(3):
@@ -203,7 +203,7 @@ def test_the_first_of_many_to_leave_stands_for_those_beside_it() -> None:
     async def scenario() -> None:
         registry, clock = CollectorRegistry(), Clock()
         in_flight, queued = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
-        admission = Admission(16, 64, in_flight, queued, clock)
+        admission = Admission(16, 64, 99, in_flight, queued, clock)
         for _ in range(16):
             await admission.acquire(99)
         clock.now += 1.6  # all at once, as threads share a processor: a tenth of a second each

@@ -24,17 +24,17 @@ class Callers:
         self.chance = random.Random(1)
         registry = CollectorRegistry()
         gauges = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
-        self.admission = Admission(SLOTS, 64, *gauges, clock=self.loop.time)
+        self.admission = Admission(SLOTS, 64, BUDGET_S, *gauges, clock=self.loop.time)
         self.server = SharedProcessor(work_s, self.chance, cores)
         self.serving = asyncio.create_task(self.server.serve(work_s / 20))
         self.counts: Counter[str] = Counter()
 
-    async def picture(self) -> None:
+    async def picture(self, budget_s: float = BUDGET_S) -> None:
         came = self.loop.time()
         try:
-            async with self.admission.slot(BUDGET_S):
+            async with self.admission.slot(budget_s):
                 try:
-                    async with asyncio.timeout_at(came + BUDGET_S):
+                    async with asyncio.timeout_at(came + budget_s):
                         await self.server.call()
                 except TimeoutError as error:
                     raise DeadlineExceeded("late") from error
@@ -44,13 +44,13 @@ class Callers:
         except DeadlineExceeded:
             self.counts["late"] += 1
 
-    async def arrive(self, rate: float, seconds: float) -> Counter[str]:
+    async def arrive(self, rate: float, seconds: float, budget_s: float = BUDGET_S) -> Counter[str]:
         """Poisson arrivals; what came of them."""
         self.counts = Counter()
         pictures, until = [], self.loop.time() + seconds
         while self.loop.time() < until:
             await asyncio.sleep(self.chance.expovariate(rate))
-            pictures.append(asyncio.create_task(self.picture()))
+            pictures.append(asyncio.create_task(self.picture(budget_s)))
         await asyncio.gather(*pictures)
         return self.counts
 
@@ -71,7 +71,30 @@ def test_a_slow_model_server_answers_at_its_pace(times: float, work_s: float) ->
     first, then = virtual_time.run(scenario())
     assert first["late"] <= SLOTS + 4
     assert then["answered"] > 0.93 * 300
-    assert then["late"] <= 0.02 * then["answered"]
+    assert then["late"] <= SLOTS + 0.02 * then["answered"]
+
+
+def test_in_an_hour_few_are_late() -> None:
+    """Whether the model server has become faster is tried now and then, by one burst."""
+
+    async def scenario() -> Counter[str]:
+        return await Callers(0.9).arrive(8 / 0.9, 3600)
+
+    counts = virtual_time.run(scenario())
+    assert counts["answered"] > 0.95 * 3600 / 0.9
+    assert counts["late"] <= 0.05 * counts["answered"]
+
+
+def test_callers_without_patience_do_not_slow_down_the_others() -> None:
+    async def scenario() -> Counter[str]:
+        callers = Callers(0.5, cores=SLOTS)
+        seen: Counter[str] = Counter()
+        for _ in range(5):
+            await callers.picture(0.3)
+            seen += await callers.arrive(4, 60, budget_s=1.0)
+        return seen
+
+    assert set(virtual_time.run(scenario())) == {"answered"}
 
 
 def test_overload_from_the_first_request_ends_with_answers() -> None:

@@ -30,7 +30,7 @@ async def overload(work_s: float, budget_s: float) -> dict[str, Counter[str]]:
     """Three times the server's capacity; outcomes of requests before and after it slowed down."""
     loop, chance, registry = asyncio.get_running_loop(), random.Random(1), CollectorRegistry()
     gauges = Gauge("a", "", registry=registry), Gauge("b", "", registry=registry)
-    admission = Admission(SLOTS, 64, *gauges, clock=loop.time)
+    admission = Admission(SLOTS, 64, budget_s, *gauges, clock=loop.time)
     server = SharedProcessor(work_s, chance)
     seen: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
 

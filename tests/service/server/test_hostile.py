@@ -89,3 +89,15 @@ def test_a_body_of_empty_lines_costs_as_little_as_another(gateway: GatewayProces
         assert statuses in ([400], [400, 404])
         cpu_s.append(gateway.metric("process_cpu_seconds_total") - before)
     assert cpu_s[1] < cpu_s[0] + 0.3  # it was 2 s
+
+
+def test_many_small_chunks_cost_in_proportion_to_their_number(gateway: GatewayProcess) -> None:
+    """Copying the body for each of them had quadratic cost, on the event loop."""
+    cpu_s = []
+    for number in (50_000, 400_000):
+        before = gateway.metric("process_cpu_seconds_total")
+        with connect(gateway) as client:
+            client.sendall(post(CHUNKED, body=chunk(b"x") * number + b"0\r\n\r\n") + LAST)
+            assert 400 in [answer.status for answer in to_the_end(client)]
+        cpu_s.append(gateway.metric("process_cpu_seconds_total") - before)
+    assert cpu_s[1] < 16 * cpu_s[0] + 0.1
