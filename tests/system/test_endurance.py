@@ -128,10 +128,13 @@ def run(
     return time.monotonic() - seen.started
 
 
-def medians(samples: list[int]) -> tuple[float, float]:
-    """Of the second fifth, that after warming up, and of the last."""
+def at_rest(samples: list[int]) -> tuple[float, float]:
+    """Of the second fifth, that after warming up, and of the last: what a tenth of the samples stay
+    below. A large picture takes 250 MiB while it is decoded, and that may be half of the time."""
     fifth = len(samples) // FIFTHS
-    return statistics.median(samples[fifth : 2 * fifth]), statistics.median(samples[-fifth:])
+    some = samples[fifth : 2 * fifth], samples[-fifth:]
+    warm, last = (statistics.quantiles(part, n=10)[0] for part in some)
+    return warm, last
 
 
 @pytest.mark.slow
@@ -160,9 +163,9 @@ def test_nothing_grows_and_every_request_is_counted(small_repository: Path, tmp_
     say(f"{seconds / 60:.1f} minutes: {seen.codes.total()} requests, {dict(seen.codes)}\n")
     say(f"hostile: {hostile.statuses.total()}, {dict(sorted(hostile.statuses.items()))}\n")
     for name in ("gateway", "model server"):
-        warm, last = medians(seen.resident[name])
+        warm, last = at_rest(seen.resident[name])
         say(f"{name}: {warm / MIB:.1f} to {last / MIB:.1f} MiB resident, ")
-        before, after = medians(seen.descriptors[name])
+        before, after = at_rest(seen.descriptors[name])
         say(f"{before:g} to {after:g} descriptors\n")
     p99 = [seen.p99(part, THIRDS, seconds) for part in range(THIRDS)]
     fifths = [seen.p99(part, FIFTHS, seconds) for part in range(FIFTHS)]
@@ -177,9 +180,9 @@ def test_nothing_grows_and_every_request_is_counted(small_repository: Path, tmp_
     assert hostile.statuses["half-close", 200] > 0 < hostile.statuses["silent", 408]
     assert hostile.statuses["repeated Transfer-Encoding", 400] > 0
     for name in ("gateway", "model server"):
-        warm, last = medians(seen.resident[name])
+        warm, last = at_rest(seen.resident[name])
         assert last <= warm * GROWTH, (name, warm // MIB, last // MIB)
-        before, after = medians(seen.descriptors[name])
+        before, after = at_rest(seen.descriptors[name])
         assert after <= before + MORE_DESCRIPTORS, (name, before, after)
     assert p99[-1] <= 1.5 * p99[0] + 0.05, p99
     assert ticker.p999(stalls) < STALL_LIMIT_S + ticker.p999(idle)
