@@ -38,6 +38,7 @@ SAMPLE_S = 0.5
 FIFTHS, THIRDS = 5, 3
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 2000 }"
 MIB = 2**20
+KEPT_BYTES = 32 * MIB  # of what is freed, in the gateway: `tune_malloc` in service/__main__.py
 GROWTH, MORE_DESCRIPTORS = 1.05, 5  # hostile requests have connections of their own
 
 
@@ -181,7 +182,7 @@ def test_nothing_grows_and_every_request_is_counted(small_repository: Path, tmp_
     assert hostile.statuses["repeated Transfer-Encoding", 400] > 0
     for name in ("gateway", "model server"):
         warm, last = at_rest(seen.resident[name])
-        assert last <= warm * GROWTH, (name, warm // MIB, last // MIB)
+        assert last <= warm * GROWTH + KEPT_BYTES, (name, warm // MIB, last // MIB)
         before, after = at_rest(seen.descriptors[name])
         assert after <= before + MORE_DESCRIPTORS, (name, before, after)
     assert p99[-1] <= 1.5 * p99[0] + 0.05, p99
