@@ -29,8 +29,6 @@ from .requests.auth import APIKeyAuth
 from .routes import Gateway
 from .routing import DetectionRoute, DirectRoute
 
-COLLECT_EVERY_S = 10.0
-
 
 def create_app(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     app = FastAPI(
@@ -131,7 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings, metrics = gateway.settings, gateway.metrics
     gateway.pictures = Pictures(settings)
     gateway.detectors, backends = models.connect(gateway.pictures, settings, metrics)
-    tasks = [asyncio.create_task(work) for work in (_watch(gateway), _collect_garbage())]
+    watcher = asyncio.create_task(_watch(gateway))
     # Startup objects live for the whole process; freeze them, and collect less often.
     gc.collect()
     gc.freeze()
@@ -139,22 +137,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        watcher.cancel()
         gateway.pictures.close()
         for detector in gateway.detectors:
             if detector.shadow is not None:
                 await detector.shadow.close()
         for backend in backends:
             await backend.close()
-
-
-async def _collect_garbage() -> None:
-    """Frees what refers to itself, such as errors with the pictures that they are about: Python
-    counts objects, not their megabytes. It takes 1 or 2 ms."""
-    while True:
-        await asyncio.sleep(COLLECT_EVERY_S)
-        gc.collect()
 
 
 async def _watch(gateway: Gateway) -> None:

@@ -1,24 +1,17 @@
 """The application: which web pages may call it from a browser (CORS), and its health checks."""
 
-import asyncio
-import gc
 import hashlib
 import json
 import os
 import subprocess
 import sys
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service.api import app
-from service.api.app import create_app
-from service.core.lifecycle import Lifecycle
 from service.core.logs.settings import SettingsError
-from service.core.metrics import Metrics
 from service.settings import Settings
 from tests.support.fakes.fake_backend import FakeBackend
 from tests.support.inputs.pictures import picture
@@ -130,29 +123,3 @@ main()
     lines = [line for line in map(json.loads, log.splitlines()) if line["level"] == "error"]
     assert [line["event"] for line in lines] == ["health check failed"] * 2
     assert all("ZeroDivisionError: a bug" in line["traceback"] for line in lines)
-
-
-def test_what_refers_to_itself_is_freed_while_the_gateway_runs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An error with a picture of 48 megapixels is a handful of objects to Python."""
-
-    class Cycle:
-        def __init__(self) -> None:
-            self.me = self
-
-    async def scenario() -> None:
-        gateway = create_app(Settings(), Metrics(), Lifecycle())
-        async with gateway.router.lifespan_context(gateway):
-            freed = asyncio.Event()
-            finalizer = weakref.finalize(Cycle(), freed.set)
-            assert finalizer.alive
-            await asyncio.wait_for(freed.wait(), 5)
-
-    monkeypatch.setattr(app, "COLLECT_EVERY_S", 0.01)
-    thresholds = gc.get_threshold()
-    try:
-        asyncio.run(scenario())
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*thresholds)

@@ -111,6 +111,22 @@ def test_overload_from_the_first_request_ends_with_answers() -> None:
     assert then["late"] <= 0.05 * then["answered"]
 
 
+def test_a_model_server_that_stood_still_is_used_in_full_again() -> None:
+    async def scenario() -> list[Counter[str]]:
+        callers = Callers(0.1)
+        seen = [await callers.arrive(5, 20)]
+        callers.serving.cancel()
+        seen.append(await callers.arrive(5, 30))
+        callers.serving = asyncio.create_task(callers.server.serve(0.005))
+        await callers.arrive(5, 2)
+        return [*seen, await callers.arrive(5, 60)]
+
+    before, still, after = virtual_time.run(scenario())
+    assert set(before) == set(after) == {"answered"}
+    assert set(still) == {"late", "rejected"}
+    assert still["late"] <= 3 * SLOTS
+
+
 def test_a_lone_expired_picture_does_not_slow_down_those_after_it() -> None:
     """One of the model servers was lost with a picture."""
 

@@ -81,6 +81,7 @@ def test_the_model_server_is_paused_for_longer_than_the_deadline() -> None:
         assert gateway.metric(RETRIES) == 0
     # 503: after a deadline without any answer, fewer and fewer at a time ask for one.
     assert {200, 504} <= set(callers.statuses) <= {200, 503, 504}
+    assert set(callers.reasons) <= {"full", "deadline-exceeded"}
 
 
 def test_one_of_two_is_paused_and_costs_only_the_calls_that_were_with_it() -> None:
