@@ -30,7 +30,6 @@ from .receive_buffer import ReceiveBuffer
 from .stages import Stage, StageTimer
 
 MAX_HEAD_BYTES = 32 * 1024
-MAX_UNREAD_BYTES = 256 * 1024  # of a body, until the application has read some
 MAX_PIECES = 256  # of a chunked body; each costs about 2 µs, however short it is
 MAX_BUFFERED_BYTES = 64 * 1024  # of pipelined requests, while one is being answered
 PROBES = {path.encode() for path in PROBE_PATHS}
@@ -168,19 +167,12 @@ class Connection(HttpToolsProtocol):
             self._fail(MalformedBody(fault))
 
     def on_body(self, body: bytes | memoryview) -> None:
-        """Not as uvicorn, which copies it into a bytearray and out again, and pauses sooner."""
         self._unproductive_bytes = 0
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        if not cycle.body:
-            cycle.body = cast(bytearray, bytes(body))
-        else:
-            cycle.body = bytearray(cycle.body) if isinstance(cycle.body, bytes) else cycle.body
-            cycle.body += body
-        if len(cycle.body) > MAX_UNREAD_BYTES:
-            self.flow.pause_reading()
-        cycle.message_event.set()
+        if not self.cycle.body:  # uvicorn would copy it into a bytearray, and out again
+            self.cycle.body, body = cast(bytearray, bytes(body)), b""
+        elif isinstance(self.cycle.body, bytes):  # else each small piece would copy all before it
+            self.cycle.body = bytearray(self.cycle.body)
+        super().on_body(cast(bytes, body))
 
     def on_message_complete(self) -> None:
         """The parser sees heads only; `_end_body` does this."""
