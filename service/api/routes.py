@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Query as InQuery
 from prometheus_client.exposition import choose_encoder
@@ -142,10 +142,7 @@ class Gateway:
         pictures = await uploads.read_images(request, self.settings, request.state.reservation)
         timings.since(started, "upload")
         results = await self.detect_all(request, detector, pictures, query.query(), started)
-        try:
-            return self._batch_response(request, results)
-        finally:
-            del results  # as in `deadlines`: else the pictures wait for a collection
+        return self._batch_response(request, results)
 
     async def detect_all(
         self,
@@ -185,13 +182,10 @@ class Gateway:
             timings |= {name: max(part[name], timings.get(name, 0)) for name in part}
         return results
 
-    def _batch_response(
-        self, request: Request, results: Sequence[Result | BaseException]
-    ) -> Response:
+    def _batch_response(self, request: Request, results: list[Result | BaseException]) -> Response:
+        if not any(isinstance(result, Result) or _is_the_pictures(result) for result in results):
+            self.raise_first(request, results)
         failures = [result for result in results if not isinstance(result, Result)]
-        if len(failures) == len(results) and not any(map(_is_the_pictures, failures)):
-            self.count_rejected(request, failures[1:])  # the route counts the one that is raised
-            raise failures[0]
         self.count_rejected(request, failures)
         if failures:
             request.state.fields["failed"] = len(failures)
@@ -204,6 +198,17 @@ class Gateway:
                 _log_bug(request, result)
                 contents.append({"error": problems.document(request, result)})
         return _json({"results": contents})
+
+    def raise_first(self, request: Request, results: list[Result | BaseException]) -> NoReturn:
+        """Of failures only. Empties the list: an error that one of its own frames holds is a
+        reference cycle, and would keep the pictures in memory until a collection."""
+        first, *others = (result for result in results if not isinstance(result, Result))
+        results.clear()
+        self.count_rejected(request, others)  # the route counts the one that is raised
+        try:
+            raise first
+        finally:
+            del first, others
 
     def count_rejected(self, request: Request, failures: Sequence[BaseException]) -> None:
         """The model is unknown as long as `detector` has not been called."""

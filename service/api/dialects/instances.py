@@ -113,11 +113,10 @@ class Instances(Dialect):
         by_row, query, pictures = await self._read_rows(request)
         request.state.timings.since(started, "upload")
         results = await self.gateway.detect_all(request, detector, pictures, query, started)
-        failures = [result for result in results if not isinstance(result, Result)]
-        if failures and len(failures) == len(results):
-            # The route counts the one that is raised.
-            self.gateway.count_rejected(request, failures[1:])
-            raise failures[0]
+        succeeded = not results or any(isinstance(result, Result) for result in results)
+        if not succeeded or any(map(_fails_the_request, results)):
+            results.sort(key=_fails_the_request, reverse=True)
+            self.gateway.raise_first(request, results)
         answers = [self._answer(request, result) for result in results]
         return json_response({"predictions" if by_row else "outputs": answers})
 
@@ -136,14 +135,18 @@ class Instances(Dialect):
         return by_row, query, pictures
 
     def _answer(self, request: Request, result: Result | BaseException) -> dict[str, Any]:
-        """One row. What the whole service cannot do fails the request instead."""
+        """One row."""
         if isinstance(result, Result):
             self.gateway.count(result)
             return schemas.detections(result)
-        if not isinstance(result, DetectError) or isinstance(result, Unavailable):
-            raise result
         self.gateway.count_rejected(request, [result])
         return {"error": problems.document(request, result)["detail"]}
+
+
+def _fails_the_request(result: Result | BaseException) -> bool:
+    """Whether the service is at fault, and not a picture."""
+    refused = isinstance(result, DetectError) and not isinstance(result, Unavailable)
+    return not (isinstance(result, Result) or refused)
 
 
 def error_body(request: Request, status: int, detail: str) -> dict[str, Any]:
