@@ -145,7 +145,9 @@ def test_a_side_shorter_than_the_scale() -> None:
 MEASURE = """
 import sys
 from dataclasses import replace
+from service.__main__ import tune_malloc
 from service.detection.imaging import image, pixels
+tune_malloc()
 def resident(name):
     return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024
 for size in (int(sys.argv[2]), -1):  # a small picture first: code takes memory too
