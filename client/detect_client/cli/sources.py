@@ -14,6 +14,7 @@ from .options import Stop
 
 JPEG_QUALITY = 95
 RECONNECT_S = (0.5, 1, 2, 5)  # the last one again and again
+LEAVE_S = 2.0  # for the thread; a stream that does not answer keeps it for longer
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class LiveSource:
         self._av = _av()
 
     def __enter__(self) -> LiveSource:
-        threading.Thread(target=self._read, name="stream", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="stream", daemon=True)
+        self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
+        self._reader.join(LEAVE_S)  # inside FFmpeg, it could keep the process from ending
 
     def __iter__(self) -> Iterator[Frame]:
         while not self._stopped.is_set():

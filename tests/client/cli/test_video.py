@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from detect_client import Client
 from detect_client.cli.main import main
-from detect_client.cli.sources import read_file
+from detect_client.cli.sources import LiveSource, read_file
 
 from tests.support.fakes.fake_backend import FakeBackend, Row, answer
 from tests.support.fakes.http_server import HttpServer, Request
@@ -153,6 +154,15 @@ def test_a_stream_that_breaks_twice_resumes_and_calls_the_webhook(url: str, tmp_
         (event,) = [json.loads(request.body) for request in hook.requests]
         assert (event["label"], event["source"]) == ("ball", f"{stream.url}/video")
         assert event["box"]["x_min"] > 0
+
+
+def test_nothing_reads_the_stream_after_its_end() -> None:
+    kind = {"Content-Type": "multipart/x-mixed-replace; boundary=frame"}
+    with HttpServer(lambda _: (200, kind, mjpeg(0))) as stream:
+        for _ in range(5):
+            with LiveSource(f"{stream.url}/video", 1) as source:
+                assert next(iter(source)).jpeg
+            assert "stream" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_frames_know_their_time(video: Path) -> None:
