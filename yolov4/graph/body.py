@@ -47,7 +47,7 @@ def body(
     [yolo], [Gaussian_yolo] or [region] layer, before logistic and box decoding.
     """
     dtype = tf.as_dtype(precision)
-    unused = iter(zip(weights, _before_head(network), strict=True))
+    unused = iter(zip(weights, before_head(network), strict=True))
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
         # The last convolutions, 1 % of the work, are float32: rounding a box's values to bfloat16
@@ -63,7 +63,7 @@ def body(
         return walk(network, x, convolve, add, after_sum)
 
 
-def _before_head(network: Network) -> list[bool]:
+def before_head(network: Network) -> list[bool]:
     """For each convolution: whether a head follows it."""
     pairs = zip(network.layers, (*network.layers[1:], None), strict=True)
     return [isinstance(after, Head) for layer, after in pairs if isinstance(layer, Convolutional)]

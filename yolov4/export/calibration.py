@@ -1,0 +1,71 @@
+"""How large the numbers in a network become, found with pictures: what its int8 export needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from yolov4.errors import ModelError
+from yolov4.export.saved_model import Body
+from yolov4.graph import int8
+from yolov4.graph.activations import after_sum
+from yolov4.graph.body import convolutional, walk
+from yolov4.graph.preprocess import preprocess
+from yolov4.network.layers import Convolutional
+from yolov4.network.model import Model
+from yolov4.network.network import Network
+from yolov4.network.weights import ConvWeights
+
+Tensor: TypeAlias = Any  # tensorflow ships no types
+
+PICTURES = (".jpg", ".jpeg", ".png")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The folder's pictures in the order of their names. ModelError if there are none."""
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
+    if not found:
+        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {folder}")
+    return found
+
+
+def int8_body(model: Model, pictures: Sequence[Path]) -> Body:
+    """`graph.body` in 8 bits, for the largest numbers that occur on these pictures.
+
+    ModelError for a network that cannot be in 8 bits, or a picture that cannot be read.
+    """
+    int8.check(model.network)
+    weights = int8.rescaled(model.network, model.weights, _largest_outputs(model, pictures))
+
+    def body(network: Network, _: Sequence[ConvWeights], image: Tensor, __: str) -> list[Tensor]:
+        return int8.body(network, weights, image)
+
+    return body
+
+
+def _largest_outputs(model: Model, pictures: Sequence[Path]) -> list[float]:
+    """The largest magnitude in the output of each convolution."""
+    unused = iter(model.weights)
+    outputs: list[Tensor] = []
+
+    def convolve(layer: Convolutional, x: Tensor) -> Tensor:
+        x = convolutional(layer, next(unused), x)
+        outputs.append(tf.reduce_max(tf.abs(x)))
+        return x
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        encoded = v1.placeholder(tf.string, [None])
+        pixels, _ = preprocess(model.network, encoded)
+        walk(model.network, pixels, convolve, tf.add, after_sum)
+        found = []
+        for path in pictures:
+            try:
+                found.append(session.run(outputs, {encoded: [path.read_bytes()]}))
+            except OSError as error:
+                raise ModelError(f"cannot read {path}: {error.strerror}") from error
+            except tf.errors.InvalidArgumentError as error:
+                raise ModelError(f"{path} is not a picture that can be decoded") from error
+    return [float(most) for most in np.max(found, axis=0)]
