@@ -30,11 +30,12 @@ run: .venv/run ## serve MODEL= (default: YOLOv4-tiny with COCO's 80 classes; sev
 		model=demo; $(BIN)/python -m yolov4 prepare demo || exit; }; done; \
 	exec $(BIN)/python -m service.run --model $$model --port $(PORT)
 
-model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [TARGET=]: export a Darknet model to model_repository/NAME
+model: .venv/run ## NAME= CFG= WEIGHTS= [NAMES=] [SIZE=] [PRECISION=] [CALIBRATION=] [TARGET=]: export a Darknet model to model_repository/NAME
 	@test -n "$(NAME)" -a -n "$(CFG)" -a -n "$(WEIGHTS)" || \
 		{ echo "make model NAME=voc CFG=net.cfg WEIGHTS=net.weights NAMES=net.names [SIZE=416]"; exit 2; }
 	@$(BIN)/python -m yolov4 export --name "$(NAME)" --cfg "$(CFG)" --weights "$(WEIGHTS)" \
-		$(if $(NAMES),--names "$(NAMES)") $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) --target $(TARGET)
+		$(if $(NAMES),--names "$(NAMES)") $(if $(SIZE),--size $(SIZE)) $(if $(PRECISION),--precision $(PRECISION)) \
+		$(if $(CALIBRATION),--calibration-images "$(CALIBRATION)") --target $(TARGET)
 
 # Many tests wait for processes: two files at a time fill two cores.
 JOBS ?= 2

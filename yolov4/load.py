@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 COCO_NAMES = HERE / "darknet" / "coco.names"  # Darknet's own file, in the public domain
 DEMO = "demo"  # the bundled model: its `.cfg`, `.weights` and `.names`
 CFG_NAMES = (*BUILT_IN, DEMO)
+PICTURES = (".jpg", ".jpeg", ".png")
 
 
 def read_network(
@@ -64,6 +65,14 @@ def weights_path(cfg: str, weights: Path | None) -> Path:
     if weights is None and cfg != DEMO:
         raise ModelError("--weights is missing: a .weights file, or a .pth of pytorch-YOLOv4")
     return weights or _demo("weights")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The folder's pictures in the order of their names. ModelError if there are none."""
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
+    if not found:
+        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {folder}")
+    return found
 
 
 def add_model_arguments(command: argparse.ArgumentParser) -> None:

@@ -20,16 +20,6 @@ from yolov4.network.weights import ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
 
-PICTURES = (".jpg", ".jpeg", ".png")
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The folder's pictures in the order of their names. ModelError if there are none."""
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
-    if not found:
-        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {folder}")
-    return found
-
 
 def int8_body(model: Model, pictures: Sequence[Path]) -> Body:
     """`graph.body` in 8 bits, for the largest numbers that occur on these pictures.

@@ -34,6 +34,13 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
         "(default: %(default)s)",
     )
     export.add_argument(
+        "--calibration-images",
+        type=Path,
+        metavar="FOLDER",
+        help="int8 only: pictures like those to come, two dozen or more, to find how large the "
+        "network's numbers become",
+    )
+    export.add_argument(
         "--nms",
         choices=("darknet", "plain"),
         default="darknet",
@@ -115,7 +122,7 @@ def _prepare(options: argparse.Namespace) -> None:
         weights = fetch_official(options.name, options.downloads)
     options = argparse.Namespace(**{**vars(options), "cfg": cfg, "weights": weights})
     options.precision, options.nms, options.size = "auto", "darknet", None
-    options.warm_up, options.batch_size = (), 1
+    options.warm_up, options.batch_size, options.calibration_images = (), 1, None
     _write_version(options)
 
 
@@ -157,6 +164,7 @@ def _write_version(options: argparse.Namespace) -> None:
         version = artefact(
             *(options.target, model, options.repository, options.name),
             *(provenance, precision, options.warm_up, options.batch_size),
+            options.calibration_images,
         )
     except OSError as error:
         raise ModelError(f"cannot write {options.repository}: {error.strerror}") from error

@@ -1,6 +1,6 @@
 """A target -> its artefact: one signature, built for a CPU, a G4 (NVIDIA T4) or Inf1.
 
-    cpu    float32, or bfloat16 where the CPU multiplies in it
+    cpu    float32, or bfloat16 where the CPU multiplies in it; int8 for some networks, if asked for
     g4     float16 from the first convolution to the last but the heads': half the memory, and what
            a T4's tensor cores multiply. XLA is the model server's switch. It compiles once for each
            batch size, so every size that the server may form is warmed up before it is AVAILABLE.
@@ -18,6 +18,7 @@ import numpy as np
 
 from yolov4.errors import ModelError
 from yolov4.graph.precision import PRECISIONS, cpu_precision
+from yolov4.load import pictures_in
 from yolov4.network.model import Model
 from yolov4.network.weights import conv_shapes
 
@@ -28,7 +29,7 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "cpu": Target(("f32", "bf16"), (1,)),
+    "cpu": Target(("f32", "bf16", "int8"), (1,)),
     "g4": Target(("fp16", "f32"), (1, 2, 4, 8)),  # what the server's batching allows
     "inf1": Target(("fp16", "bf16"), (1, 4)),  # 4: one for each NeuronCore of an inf1.2xlarge
     "inf1-tf1": Target(("fp16", "f32"), (1, 4)),
@@ -57,21 +58,35 @@ def artefact(
     precision: str = "auto",
     warm_up: Sequence[int] = (),
     batch_size: int = 1,
+    calibration_images: Path | None = None,
 ) -> Path:
     """Write `<repository>/<name>/<next version>/` for a target and return it.
 
     `precision`: as on the command line. `warm_up`: batch sizes of warm-up requests, by default the
     target's. `batch_size`: inf1's alone, how many pictures one run of a NeuronCore takes.
+    `calibration_images`: a folder of pictures, which int8 needs.
     """
     if batch_size != 1 and target not in NEURON:
         raise ModelError(f"--batch-size is for target inf1: {target} takes any number of pictures")
     precision = PRECISIONS[choose_precision(target, precision)]
+    if (precision == "int8") != (calibration_images is not None):
+        raise ModelError(
+            "--precision int8 needs --calibration-images, a folder of pictures, and no other "
+            "precision does"
+        )
     _check_range(model, precision)
+    pictures = pictures_in(calibration_images) if calibration_images else []
     sizes = tuple(warm_up) or TARGETS[target].warm_up
     provenance = {**provenance, "target": target}
     # Only now: TensorFlow takes seconds to start, and choosing a target needs none of it.
     from yolov4.export.saved_model import export
 
+    if pictures:
+        from yolov4.export.calibration import int8_body
+
+        provenance["calibration_images"] = len(pictures)
+        body = int8_body(model, pictures)
+        return export(model, repository, name, provenance, precision, sizes, body)
     if target not in NEURON:
         return export(model, repository, name, provenance, precision, sizes)
     provenance["batch_size"] = batch_size

@@ -63,15 +63,15 @@ def rescaled(
     with everything between two convolutions.
     """
     unused = iter(zip(weights, largest, before_head(network), strict=True))
-    found, units = [], []  # units: for each layer and channel, what 1 stands for
-    unit = np.ones(network.channels)
+    found: list[ConvWeights] = []
+    units: list[Array] = []  # for each layer and channel, what 1 stands for
+    unit = np.ones(network.channels, np.float32)
     for layer in network.layers:
         match layer:
             case Convolutional():
                 (kernel, bias), most, last = next(unused)
-                one = 1.0 if last else CLIP * most or 1.0
-                kernel = kernel * unit[:, np.newaxis] / one
-                found.append(ConvWeights(kernel.astype(np.float32), bias / np.float32(one)))
+                one = np.float32(1.0 if last else CLIP * most or 1.0)
+                found.append(ConvWeights(kernel * unit[:, np.newaxis] / one, bias / one))
                 unit = np.full(layer.filters, one)
             case Route(sources=sources, groups=groups, group_id=group_id):
                 parts = [np.split(units[source], groups)[group_id] for source in sources]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 # Command-line name -> TensorFlow dtype.
-PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
 
 # Linux's name of the CPU feature (AMX) with which bfloat16 is faster than float32. With avx512_bf16
 # alone YOLOv4 took 1.8 times as long as in float32, and OpenVINO 1.7 times; else it is emulated.

@@ -4,10 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from yolov4.errors import ModelError
-from yolov4.load import add_model_arguments, load_model
-
-PICTURES = (".jpg", ".jpeg", ".png")
+from yolov4.load import add_model_arguments, load_model, pictures_in
 
 
 def add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,9 +45,7 @@ def _cfgs(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     model = load_model(options.cfg, options.weights, options.names, options.size)
-    pictures = sorted(p for p in options.images.glob("*") if p.suffix.lower() in PICTURES)
-    if not pictures:
-        raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {options.images}")
+    pictures = pictures_in(options.images)
     from yolov4.verify.compare import verify
 
     print(verify(model, options.artefact, pictures, options.annotations))
