@@ -1,0 +1,73 @@
+"""`--precision int8`: what it needs, and what its artefact answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.inputs.official import NAME, SAMPLES, Official
+from tests.support.inputs.yolov4_models import TINY_CFG, load, write_model
+from tests.yolov4.export.artefacts import about, compared, target_arguments
+from yolov4.__main__ import main
+from yolov4.export.targets import artefact
+from yolov4.load import load_model
+from yolov4.verify.compare import verify
+
+USAGE = "--precision int8 needs --calibration-images, a folder of pictures, and no other precision"
+
+
+def test_an_export_in_8_bits_is_close_to_float32(tmp_path: Path, scenes: list[Path]) -> None:
+    files = write_model(tmp_path, TINY_CFG)
+    folder = str(scenes[0].parent)
+    more = ["--precision", "int8", "--calibration-images", folder]
+    assert main(target_arguments(files, tmp_path, "cpu", *more)) == 0
+    version = tmp_path / "small" / "1"
+    assert about(version)["precision"] == "int8"
+    assert about(version)["calibration_images"] == len(scenes)
+    assert 0 < np.max(compared(files, version, scenes).heads) < 0.1
+    predict = load(version)
+    pictures = [path.read_bytes() for path in scenes[:3]]
+    together = predict(pictures)
+    for i, picture in enumerate(pictures):
+        for key, rows in predict([picture]).items():
+            np.testing.assert_array_equal(rows[0], together[key][i])
+
+
+def test_the_official_model_finds_the_same(official: Official, tmp_path: Path) -> None:
+    model = load_model(NAME, official.weights)
+    version = artefact(
+        "cpu", model, tmp_path, NAME, {}, "int8", calibration_images=SAMPLES[0].parent
+    )
+    report = verify(model, version, SAMPLES)
+    assert report.found >= 0.9 * report.shown > 0
+
+
+@pytest.mark.parametrize(
+    "more", [["--precision", "int8"], ["--precision", "f32", "--calibration-images", "."]]
+)
+def test_calibration_images_belong_to_int8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    files = write_model(tmp_path, TINY_CFG)
+    assert main(target_arguments(files, tmp_path, "cpu", *more)) == 2
+    assert USAGE in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.txt", b"", "no pictures (.jpg, .jpeg, .png) in"),
+        ("a.jpg", b"not a picture", "a.jpg is not a picture that can be decoded"),
+    ],
+)
+def test_a_folder_without_readable_pictures_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, reason: str
+) -> None:
+    files = write_model(tmp_path, TINY_CFG)
+    folder = tmp_path / "calibration"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    more = ["--precision", "int8", "--calibration-images", str(folder)]
+    assert main(target_arguments(files, tmp_path / "repository", "cpu", *more)) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "repository").exists()

@@ -1,0 +1,58 @@
+"""The body in 8 bits: the same network, rescaled, and close to float32."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from tests.support.inputs.yolov4_models import SMALL_CFG, TINY_CFG
+from tests.yolov4.export.artefacts import small
+from yolov4.darknet.reader import read_cfg
+from yolov4.errors import ModelError
+from yolov4.graph import int8
+from yolov4.graph.body import body
+from yolov4.network.architecture import BUILT_IN
+
+
+def test_rescaled_weights_give_the_same_heads(tmp_path: Path) -> None:
+    network, weights, pixels = small(tmp_path, TINY_CFG)
+    largest = np.linspace(0.3, 7, len(weights))
+    heads = body(network, int8.rescaled(network, weights, largest), pixels)
+    for head, wanted in zip(heads, body(network, weights, pixels), strict=True):
+        np.testing.assert_allclose(head, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_convolution_that_gives_only_zeros_stays_as_it_is(tmp_path: Path) -> None:
+    network, weights, _ = small(tmp_path, TINY_CFG)
+    same = int8.rescaled(network, weights, [0.0] * len(weights))
+    for numbers, wanted in zip(same, weights, strict=True):
+        np.testing.assert_array_equal(numbers.kernel, wanted.kernel)
+
+
+def test_the_official_tiny_network_can_be_in_8_bits() -> None:
+    int8.check(BUILT_IN["yolov4-tiny"](classes=80))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "reason"),
+    [
+        (SMALL_CFG, "layer 0 is a convolutional with activation=mish"),
+        (TINY_CFG.replace("[upsample]", "[shortcut]\nfrom=7\n[upsample]"), "is a shortcut"),
+        (TINY_CFG.replace("filters=16", "filters=16\ngroups=2"), "groups=2 dilation=1"),
+    ],
+)
+def test_what_is_not_expressed_in_8_bits_is_said(tmp_path: Path, cfg: str, reason: str) -> None:
+    file = tmp_path / "net.cfg"
+    file.write_text(cfg)
+    with pytest.raises(ModelError, match=reason):
+        int8.check(read_cfg(file))
+
+
+def test_an_older_tensorflow_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, weights, pixels = small(tmp_path, TINY_CFG)
+    monkeypatch.setattr(int8.op_def_registry, "get", lambda name: None)
+    with pytest.raises(ModelError, match="has no _FusedQuantizedConv2D"):
+        int8.body(network, weights, pixels)
