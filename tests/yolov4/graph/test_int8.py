@@ -2,19 +2,23 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.support.inputs.yolov4_models import SMALL_CFG, TINY_CFG
 from tests.yolov4.export.artefacts import small
 from yolov4.darknet.reader import read_cfg
 from yolov4.errors import ModelError
 from yolov4.graph import int8
-from yolov4.graph.body import body
+from yolov4.graph.activations import after_sum
+from yolov4.graph.body import body, convolutional, walk
 from yolov4.network.architecture import BUILT_IN
+from yolov4.network.layers import Convolutional
 
 
 def test_rescaled_weights_give_the_same_heads(tmp_path: Path) -> None:
@@ -34,6 +38,26 @@ def test_a_convolution_that_gives_only_zeros_stays_as_it_is(tmp_path: Path) -> N
 
 def test_the_official_tiny_network_can_be_in_8_bits() -> None:
     int8.check(BUILT_IN["yolov4-tiny"](classes=80))
+
+
+def test_the_heads_are_close_to_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "CLIP", 1.0)  # random numbers have no few to clip
+    network, weights, pixels = small(tmp_path, TINY_CFG)
+    largest: list[float] = []
+    unused = iter(weights)
+
+    def convolve(layer: Convolutional, x: Any) -> Any:
+        x = convolutional(layer, next(unused), x)
+        largest.append(float(tf.reduce_max(tf.abs(x))))
+        return x
+
+    wanted = walk(network, pixels, convolve, tf.add, after_sum)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        numbers = int8.rescaled(network, weights, largest)
+        heads = session.run(int8.body(network, numbers, tf.constant(pixels.numpy())))
+    for head, exact in zip(heads, wanted, strict=True):
+        off = np.abs(head - exact.numpy())
+        assert 0 < off.mean() < 0.05 * np.abs(exact.numpy()).mean()
 
 
 @pytest.mark.parametrize(
