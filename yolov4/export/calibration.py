@@ -58,4 +58,7 @@ def _largest_outputs(model: Model, pictures: Sequence[Path]) -> list[float]:
                 raise ModelError(f"cannot read {path}: {error.strerror}") from error
             except tf.errors.InvalidArgumentError as error:
                 raise ModelError(f"{path} is not a picture that can be decoded") from error
-    return [float(most) for most in np.max(found, axis=0)]
+    largest = np.max(found, axis=0)
+    if not np.isfinite(largest).all():
+        raise ModelError("the network's numbers are not finite on the calibration images")
+    return [float(most) for most in largest]

@@ -23,7 +23,7 @@ from yolov4.network.layers import Convolutional
 
 def test_rescaled_weights_give_the_same_heads(tmp_path: Path) -> None:
     network, weights, pixels = small(tmp_path, TINY_CFG)
-    largest = np.linspace(0.3, 7, len(weights))
+    largest = np.linspace(0.3, 7, len(weights)).tolist()
     heads = body(network, int8.rescaled(network, weights, largest), pixels)
     for head, wanted in zip(heads, body(network, weights, pixels), strict=True):
         np.testing.assert_allclose(head, wanted, rtol=1e-3, atol=1e-4)
@@ -77,6 +77,6 @@ def test_what_is_not_expressed_in_8_bits_is_said(tmp_path: Path, cfg: str, reaso
 
 def test_an_older_tensorflow_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, weights, pixels = small(tmp_path, TINY_CFG)
-    monkeypatch.setattr(int8.op_def_registry, "get", lambda name: None)
+    monkeypatch.setattr("yolov4.graph.quantized.op_def_registry.get", lambda name: None)
     with pytest.raises(ModelError, match="has no _FusedQuantizedConv2D"):
         int8.body(network, weights, pixels)
