@@ -37,27 +37,29 @@ def int8_body(model: Model, pictures: Sequence[Path]) -> Body:
 
 def _largest_outputs(model: Model, pictures: Sequence[Path]) -> list[float]:
     """The largest magnitude in the output of each convolution."""
-    unused = iter(model.weights)
-    outputs: list[Tensor] = []
 
-    def convolve(layer: Convolutional, x: Tensor) -> Tensor:
-        x = convolutional(layer, next(unused), x)
-        outputs.append(tf.reduce_max(tf.abs(x)))
-        return x
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def measure(encoded: Tensor) -> list[Tensor]:
+        unused = iter(model.weights)
+        outputs: list[Tensor] = []
 
-    v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
-        encoded = v1.placeholder(tf.string, [None])
+        def convolve(layer: Convolutional, x: Tensor) -> Tensor:
+            x = convolutional(layer, next(unused), x)
+            outputs.append(tf.reduce_max(tf.abs(x)))
+            return x
+
         pixels, _ = preprocess(model.network, encoded)
         walk(model.network, pixels, convolve, tf.add, after_sum)
-        found = []
-        for path in pictures:
-            try:
-                found.append(session.run(outputs, {encoded: [path.read_bytes()]}))
-            except OSError as error:
-                raise ModelError(f"cannot read {path}: {error.strerror}") from error
-            except tf.errors.InvalidArgumentError as error:
-                raise ModelError(f"{path} is not a picture that can be decoded") from error
+        return outputs
+
+    found = []
+    for path in pictures:
+        try:
+            found.append(measure(tf.constant([path.read_bytes()])))
+        except OSError as error:
+            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        except tf.errors.InvalidArgumentError as error:
+            raise ModelError(f"{path} is not a picture that can be decoded") from error
     largest = np.max(found, axis=0)
     if not np.isfinite(largest).all():
         raise ModelError("the network's numbers are not finite on the calibration images")
