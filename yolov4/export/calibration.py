@@ -38,7 +38,6 @@ def int8_body(model: Model, pictures: Sequence[Path]) -> Body:
 def _largest_outputs(model: Model, pictures: Sequence[Path]) -> list[float]:
     """The largest magnitude in the output of each convolution."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def measure(encoded: Tensor) -> list[Tensor]:
         unused = iter(model.weights)
         outputs: list[Tensor] = []
@@ -52,10 +51,12 @@ def _largest_outputs(model: Model, pictures: Sequence[Path]) -> list[float]:
         walk(model.network, pixels, convolve, tf.add, after_sum)
         return outputs
 
+    spec = [tf.TensorSpec([None], tf.string)]
+    call = tf.function(measure, spec, autograph=False)
     found = []
     for path in pictures:
         try:
-            found.append(measure(tf.constant([path.read_bytes()])))
+            found.append(call(tf.constant([path.read_bytes()])))
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror}") from error
         except tf.errors.InvalidArgumentError as error:
