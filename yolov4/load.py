@@ -69,6 +69,8 @@ def weights_path(cfg: str, weights: Path | None) -> Path:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The folder's pictures in the order of their names. ModelError if there are none."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder")
     found = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
     if not found:
         raise ModelError(f"no pictures ({', '.join(PICTURES)}) in {folder}")

@@ -19,7 +19,15 @@ import tensorflow as tf
 from yolov4.errors import ModelError
 from yolov4.graph.activations import after_sum
 from yolov4.graph.body import before_head, convolutional, walk
-from yolov4.graph.quantized import LOWEST, SLOPE, dequantized, linear, product, quantized
+from yolov4.graph.quantized import (
+    LOWEST,
+    SLOPE,
+    dequantized,
+    linear,
+    product,
+    quantized,
+    require_operations,
+)
 from yolov4.network.heads import Head
 from yolov4.network.layers import Contrastive, Convolutional, Dropout, MaxPool, Route, Upsample
 from yolov4.network.network import Network
@@ -33,21 +41,33 @@ CLIP = 0.7
 
 
 def check(network: Network) -> None:
-    """ModelError if the network has a layer that is not expressed in 8 bits here."""
+    """ModelError if TensorFlow has no 8-bit operations, or the network other layers than those
+    expressed in 8 bits here."""
+    require_operations()
     last = iter(before_head(network))
+    in_8_bits: list[bool] = []
     for index, layer in enumerate(network.layers):
-        kind = type(layer).__name__.lower()
+        now = bool(in_8_bits) and in_8_bits[-1]
         match layer:
-            case Convolutional(activation=activation, groups=groups, dilation=dilation):
-                if next(last) or (activation, groups, dilation) == ("leaky", 1, 1):
-                    continue
-                kind += f" with activation={activation} groups={groups} dilation={dilation}"
-            case MaxPool() | Route() | Upsample() | Dropout() | Contrastive() | Head():
-                continue
-        raise ModelError(
-            "--precision int8 is for LeakyReLU (activation=leaky) without shortcuts and groups, as "
-            f"in YOLOv4-tiny: layer {index} is a {kind}"
-        )
+            case Convolutional(groups=1, activation=activation, dilation=dilation):
+                now = not next(last)
+                fits = not now or (activation, dilation) == ("leaky", 1)
+            case Route(sources=sources):
+                now = in_8_bits[sources[0]]
+                fits = all(in_8_bits[source] == now for source in sources)
+            case Head():
+                fits = isinstance(network.layers[index - 1], Convolutional)
+            case MaxPool() | Upsample() | Dropout() | Contrastive():
+                fits = True
+            case _:
+                fits = False
+        if not fits:
+            raise ModelError(
+                "--precision int8 is for networks like YOLOv4-tiny: convolutions without groups "
+                "and with activation=leaky, [maxpool], [route], [upsample], and [yolo] after a "
+                f"convolution. Layer {index} is another: {layer}"
+            )
+        in_8_bits.append(now)
 
 
 def rescaled(
@@ -55,7 +75,7 @@ def rescaled(
 ) -> list[ConvWeights]:
     """Weights that leave the heads as they are, and with which maps end near 1.
 
-    largest: the largest magnitude in the output of each convolution. A positive factor commutes
+    largest: how large the output of each convolution becomes. A positive factor commutes
     with everything between two convolutions.
     """
     unused = iter(zip(weights, largest, before_head(network), strict=True))
@@ -82,7 +102,7 @@ def body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> lis
 
     def convolve(layer: Convolutional, x: Tensor) -> Tensor:
         numbers, last = next(unused)
-        if x.dtype == tf.float32:  # no convolution so far
+        if x.dtype == tf.float32:  # the picture, or the output of a last convolution
             x = convolutional(layer, numbers, x)
             return x if last else quantized(x)
         if last:
@@ -93,6 +113,7 @@ def body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> lis
             return tf.reshape(y, [-1, *x.shape[1:3], layer.filters])
         y = linear(layer, numbers, x)
         side = math.gcd(layer.filters, 64)
+        side = side if side >= 16 else layer.filters  # smaller products take longer
         one = np.eye(side, dtype=np.float32)
         x = product(tf.reshape(y, [-1, side]), LOWEST / SLOPE, one, np.zeros(side, np.float32))
         return tf.reshape(x, [-1, *y.shape[1:]])

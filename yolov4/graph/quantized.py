@@ -16,9 +16,20 @@ from yolov4.network.weights import Array, ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
 
+CONVOLUTION, PRODUCT = "_FusedQuantizedConv2D", "_QuantizedMatMul"
 SLOPE = 0.1  # of LeakyReLU below 0
 ZERO = 23  # the code of 0. LeakyReLU's output, LOWEST to 1, is then that of about -1 to 1
 LOWEST = -ZERO / (255 - ZERO)
+
+
+def require_operations() -> None:
+    """ModelError if TensorFlow does not have them."""
+    missing = [op for op in (CONVOLUTION, PRODUCT) if op_def_registry.get(op) is None]
+    if missing:
+        raise ModelError(
+            f"--precision int8 needs TensorFlow 2.20 on x86-64 Linux: {tf.__version__} has no "
+            f"{' and no '.join(missing)}"
+        )
 
 
 def quantized(x: Tensor) -> Tensor:
@@ -42,7 +53,7 @@ def linear(layer: Convolutional, numbers: ConvWeights, x: Tensor) -> Tensor:
     both = [layer.padding] * 2
     x = tf.pad(x, [[0, 0], both, both, [0, 0]], constant_values=ZERO)
     return _fused(
-        "_FusedQuantizedConv2D",
+        CONVOLUTION,
         [x, kernel, bias, 0.0, 1.0 - LOWEST, -most, most, 0.0, 1.0 - LOWEST / SLOPE],
         *("Tinput", "Tfilter", "out_type"),
         Tsummand=tf.quint8,
@@ -56,7 +67,7 @@ def product(x: Tensor, lowest: float, kernel: Array, bias: Array) -> Tensor:
     """The map LeakyReLU(x @ kernel + bias), [rows, filters]; x: codes of `lowest` to 1."""
     kernel, most = _codes(kernel)
     return _fused(
-        "_QuantizedMatMul",
+        PRODUCT,
         [x, kernel, bias, lowest, 1.0, -most, most, LOWEST, 1.0],
         *("T1", "T2", "Tout"),
         fused_ops=["BiasAdd", "LeakyRelu", "Requantize"],
@@ -78,8 +89,6 @@ def _fused(op: str, inputs: Sequence[Any], *types: str, **attributes: Any) -> Te
     types: its attributes for the types of a map, of the kernel, and of its output, a map too.
     """
     definition = op_def_registry.get(op)
-    if definition is None:
-        raise ModelError(f"--precision int8: TensorFlow {tf.__version__} has no {op}; 2.20 has")
     x, kernel, *numbers = inputs
     names = {attribute.name for attribute in definition.attr} - {"Tdevice_inputs", "Thost_inputs"}
     output = op_def_library.apply_op(

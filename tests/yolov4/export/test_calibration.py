@@ -9,6 +9,8 @@ from tests.support.inputs.official import NAME, SAMPLES, Official
 from tests.support.inputs.yolov4_models import TINY_CFG, load, write_model
 from tests.yolov4.export.artefacts import about, compared, target_arguments
 from yolov4.__main__ import main
+from yolov4.errors import ModelError
+from yolov4.export.calibration import largest_outputs
 from yolov4.export.targets import artefact
 from yolov4.load import load_model
 from yolov4.verify.compare import verify
@@ -44,6 +46,21 @@ def test_the_official_model_finds_the_same(official: Official, tmp_path: Path) -
     assert report.found >= 0.9 * report.shown > 0
 
 
+def test_outputs_far_below_0_have_codes_too(tmp_path: Path, scenes: list[Path]) -> None:
+    cfg, weights, names = write_model(tmp_path, TINY_CFG)
+    model = load_model(str(cfg), weights, names)
+    model.weights[0].bias[:] -= 1000
+    assert 0.25 * 1000 < largest_outputs(model, scenes)[0] < 0.3 * 1000
+
+
+def test_numbers_that_are_not_finite_are_said(tmp_path: Path, scenes: list[Path]) -> None:
+    cfg, weights, names = write_model(tmp_path, TINY_CFG)
+    model = load_model(str(cfg), weights, names)
+    model.weights[2].bias[0] = np.inf
+    with pytest.raises(ModelError, match="convolution 2 gives numbers that are not finite"):
+        largest_outputs(model, scenes)
+
+
 @pytest.mark.parametrize(
     "more", [["--precision", "int8"], ["--precision", "f32", "--calibration-images", "."]]
 )
@@ -73,3 +90,12 @@ def test_a_folder_without_readable_pictures_is_said(
     assert main(target_arguments(files, tmp_path / "repository", "cpu", *more)) == 2
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "repository").exists()
+
+
+def test_a_folder_that_does_not_exist_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_model(tmp_path, TINY_CFG)
+    more = ["--precision", "int8", "--calibration-images", str(tmp_path / "none")]
+    assert main(target_arguments(files, tmp_path, "cpu", *more)) == 2
+    assert "none is not a folder" in capsys.readouterr().err

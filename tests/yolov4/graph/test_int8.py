@@ -20,6 +20,21 @@ from yolov4.graph.body import body, convolutional, walk
 from yolov4.network.architecture import BUILT_IN
 from yolov4.network.layers import Convolutional
 
+HEAD = TINY_CFG[TINY_CFG.index("[convolutional]\nfilters=24") : TINY_CFG.index("[route]\nlayers=7")]
+CONV = (
+    "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
+)
+# Widths and strides that occur seldom, and YOLOv3-tiny's pool without a stride.
+UNUSUAL_CFG = (
+    "[net]\nwidth=96\nheight=64\nchannels=3\n"
+    + CONV.format(8, 3, 2)
+    + CONV.format(30, 1, 2)
+    + "[maxpool]\nsize=2\nstride=1\n"
+    + CONV.format(75, 5, 1)
+    + HEAD
+)
+CFGS = {"like tiny": TINY_CFG, "unusual": UNUSUAL_CFG}
+
 
 def test_rescaled_weights_give_the_same_heads(tmp_path: Path) -> None:
     network, weights, pixels = small(tmp_path, TINY_CFG)
@@ -40,9 +55,13 @@ def test_the_official_tiny_network_can_be_in_8_bits() -> None:
     int8.check(BUILT_IN["yolov4-tiny"](classes=80))
 
 
-def test_the_heads_are_close_to_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cfg", CFGS.values(), ids=CFGS)
+def test_the_heads_are_close_to_float32(
+    cfg: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(int8, "CLIP", 1.0)  # random numbers have no few to clip
-    network, weights, pixels = small(tmp_path, TINY_CFG)
+    network, weights, pixels = small(tmp_path, cfg)
+    weights[1].kernel[..., 0] = 0  # a filter that gives its bias
     largest: list[float] = []
     unused = iter(weights)
 
@@ -63,9 +82,12 @@ def test_the_heads_are_close_to_float32(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("cfg", "reason"),
     [
-        (SMALL_CFG, "layer 0 is a convolutional with activation=mish"),
-        (TINY_CFG.replace("[upsample]", "[shortcut]\nfrom=7\n[upsample]"), "is a shortcut"),
-        (TINY_CFG.replace("filters=16", "filters=16\ngroups=2"), "groups=2 dilation=1"),
+        (SMALL_CFG, "Layer 0 is another: Convolutional.*mish"),
+        (TINY_CFG.replace("[upsample]", "[shortcut]\nfrom=7\n[upsample]"), "11 is.*: Shortcut"),
+        (TINY_CFG.replace("filters=16", "filters=16\ngroups=2"), "Layer 1 is.*groups=2"),
+        (TINY_CFG.replace("filters=24\nsize=1", "groups=2\nfilters=24\nsize=1"), "8 is.*groups=2"),
+        (TINY_CFG.replace("linear\n\n[yolo]", "leaky\n[maxpool]\nsize=1\n[yolo]"), "is.*: Yolo"),
+        (TINY_CFG.replace("layers=7", "layers=7,8"), "10 is another: Route"),
     ],
 )
 def test_what_is_not_expressed_in_8_bits_is_said(tmp_path: Path, cfg: str, reason: str) -> None:
@@ -75,8 +97,7 @@ def test_what_is_not_expressed_in_8_bits_is_said(tmp_path: Path, cfg: str, reaso
         int8.check(read_cfg(file))
 
 
-def test_an_older_tensorflow_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, weights, pixels = small(tmp_path, TINY_CFG)
+def test_a_tensorflow_without_the_operations_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolov4.graph.quantized.op_def_registry.get", lambda name: None)
-    with pytest.raises(ModelError, match="has no _FusedQuantizedConv2D"):
-        int8.body(network, weights, pixels)
+    with pytest.raises(ModelError, match="has no _FusedQuantizedConv2D and no _QuantizedMatMul"):
+        int8.check(BUILT_IN["yolov4-tiny"](classes=80))
