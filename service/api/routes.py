@@ -187,6 +187,7 @@ class Gateway:
             self.raise_first(request, results)
         failures = [result for result in results if not isinstance(result, Result)]
         self.count_rejected(request, failures)
+        _log_bugs(request, failures)
         if failures:
             request.state.fields["failed"] = len(failures)
         contents: list[dict[str, Any]] = []
@@ -195,16 +196,16 @@ class Gateway:
                 self.count(result)
                 contents.append(schemas.detections(result))
             else:
-                _log_bug(request, result)
                 contents.append({"error": problems.document(request, result)})
         return _json({"results": contents})
 
     def raise_first(self, request: Request, results: list[Result | BaseException]) -> NoReturn:
-        """Of failures only. Empties the list: an error that one of its own frames holds is a
-        reference cycle, and would keep the pictures in memory until a collection."""
+        """Raises the first failure. Empties the list: an error that one of its own frames holds is
+        a reference cycle, and would keep the pictures in memory until a collection."""
         first, *others = (result for result in results if not isinstance(result, Result))
         results.clear()
-        self.count_rejected(request, others)  # the route counts the one that is raised
+        self.count_rejected(request, others)  # the route counts and logs the one that is raised
+        _log_bugs(request, others)
         try:
             raise first
         finally:
@@ -289,9 +290,10 @@ def _is_the_pictures(error: BaseException) -> bool:
     return isinstance(error, DetectError) and not ours
 
 
-def _log_bug(request: Request, error: BaseException) -> None:
-    """One picture's unexpected failure; what ends a whole request is logged by the server."""
-    if not isinstance(error, DetectError):
-        lines = "".join(traceback.format_exception(error))
-        request_id = request.state.request_id
-        logs.event("picture failed", logging.ERROR, request_id=request_id, traceback=lines)
+def _log_bugs(request: Request, failures: Sequence[BaseException]) -> None:
+    """Unexpected failures of single pictures; the server logs what ends a whole request."""
+    request_id = request.state.request_id
+    for error in failures:
+        if not isinstance(error, DetectError):
+            lines = "".join(traceback.format_exception(error))
+            logs.event("picture failed", logging.ERROR, request_id=request_id, traceback=lines)
