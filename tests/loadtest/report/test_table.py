@@ -122,7 +122,7 @@ def test_a_short_run_is_not_extrapolated_to_two_hours(
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "loadtest" / "results").glob("*/run.json")), ids=str
+    "path", sorted((ROOT / "loadtest" / "results").glob("*/*/run.json")), ids=str
 )
 def test_committed_results_are_read(path: Path) -> None:
     run = read(path)
