@@ -22,9 +22,9 @@ from yolov4.graph.body import before_head, convolutional, walk
 from yolov4.graph.quantized import (
     LOWEST,
     SLOPE,
+    conv2d,
     dequantized,
-    linear,
-    product,
+    matmul,
     quantized,
     require_operations,
 )
@@ -80,19 +80,19 @@ def rescaled(
     """
     unused = iter(zip(weights, largest, before_head(network), strict=True))
     found: list[ConvWeights] = []
-    units: list[Array] = []  # for each layer and channel, what 1 stands for
-    unit = np.ones(network.channels, np.float32)
+    scales: list[Array] = []  # for each layer and channel, what 1 stands for
+    scale = np.ones(network.channels, np.float32)
     for layer in network.layers:
         match layer:
             case Convolutional():
                 (kernel, bias), most, last = next(unused)
                 one = np.float32(1.0 if last else CLIP * most or 1.0)
-                found.append(ConvWeights(kernel * unit[:, np.newaxis] / one, bias / one))
-                unit = np.full(layer.filters, one)
+                found.append(ConvWeights(kernel * scale[:, np.newaxis] / one, bias / one))
+                scale = np.full(layer.filters, one)
             case Route(sources=sources, groups=groups, group_id=group_id):
-                parts = [np.split(units[source], groups)[group_id] for source in sources]
-                unit = np.concatenate(parts)
-        units.append(unit)
+                parts = [np.split(scales[source], groups)[group_id] for source in sources]
+                scale = np.concatenate(parts)
+        scales.append(scale)
     return found
 
 
@@ -109,13 +109,13 @@ def body(network: Network, weights: Sequence[ConvWeights], image: Tensor) -> lis
             return convolutional(layer, numbers, dequantized(x))
         if layer.size == 1 and layer.stride == (1, 1) and not layer.padding:
             kernel = numbers.kernel[0, 0]
-            y = product(tf.reshape(x, [-1, len(kernel)]), LOWEST, kernel, numbers.bias)
+            y = matmul(tf.reshape(x, [-1, len(kernel)]), LOWEST, kernel, numbers.bias)
             return tf.reshape(y, [-1, *x.shape[1:3], layer.filters])
-        y = linear(layer, numbers, x)
+        y = conv2d(layer, numbers, x)
         side = math.gcd(layer.filters, 64)
         side = side if side >= 16 else layer.filters  # smaller products take longer
         one = np.eye(side, dtype=np.float32)
-        x = product(tf.reshape(y, [-1, side]), LOWEST / SLOPE, one, np.zeros(side, np.float32))
+        x = matmul(tf.reshape(y, [-1, side]), LOWEST / SLOPE, one, np.zeros(side, np.float32))
         return tf.reshape(x, [-1, *y.shape[1:]])
 
     with tf.name_scope("body"):

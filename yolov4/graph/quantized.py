@@ -1,6 +1,6 @@
 """Maps in 8 bits, and the operations that TensorFlow has for them.
 
-A map is uint8. Code c stands for (c - ZERO) / (255 - ZERO), that is for LOWEST to 1.
+A map is uint8. Code c stands for (c - ZERO_POINT) / (255 - ZERO_POINT), that is for LOWEST to 1.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from yolov4.network.weights import Array, ConvWeights
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
 
-CONVOLUTION, PRODUCT = "_FusedQuantizedConv2D", "_QuantizedMatMul"
+CONV2D, MATMUL = "_FusedQuantizedConv2D", "_QuantizedMatMul"
 SLOPE = 0.1  # of LeakyReLU below 0
-ZERO = 23  # the code of 0. LeakyReLU's output, LOWEST to 1, is then that of about -1 to 1
-LOWEST = -ZERO / (255 - ZERO)
+ZERO_POINT = 23  # the code of 0. LeakyReLU's output, LOWEST to 1, is then that of about -1 to 1
+LOWEST = -ZERO_POINT / (255 - ZERO_POINT)
 
 
 def require_operations() -> None:
     """ModelError if TensorFlow does not have them."""
-    missing = [op for op in (CONVOLUTION, PRODUCT) if op_def_registry.get(op) is None]
+    missing = [op for op in (CONV2D, MATMUL) if op_def_registry.get(op) is None]
     if missing:
         raise ModelError(
             f"--precision int8 needs TensorFlow 2.20 on x86-64 Linux: {tf.__version__} has no "
@@ -44,16 +44,16 @@ def dequantized(x: Tensor) -> Tensor:
     return tf.raw_ops.Dequantize(input=codes, min_range=LOWEST, max_range=1.0, mode="MIN_FIRST")
 
 
-def linear(layer: Convolutional, numbers: ConvWeights, x: Tensor) -> Tensor:
+def conv2d(layer: Convolutional, numbers: ConvWeights, x: Tensor) -> Tensor:
     """A convolution and its bias: from a map to codes of LOWEST / SLOPE to 1."""
     kernel, most = _codes(numbers.kernel)
     # The kernel multiplies codes, and its output is not below 0: both are corrected in the bias.
     zeros = most / 127 * kernel.sum((0, 1, 2), np.float32) * LOWEST
     bias = (numbers.bias + zeros - LOWEST / SLOPE).astype(np.float32)
     both = [layer.padding] * 2
-    x = tf.pad(x, [[0, 0], both, both, [0, 0]], constant_values=ZERO)
+    x = tf.pad(x, [[0, 0], both, both, [0, 0]], constant_values=ZERO_POINT)
     return _fused(
-        CONVOLUTION,
+        CONV2D,
         [x, kernel, bias, 0.0, 1.0 - LOWEST, -most, most, 0.0, 1.0 - LOWEST / SLOPE],
         *("Tinput", "Tfilter", "out_type"),
         Tsummand=tf.quint8,
@@ -63,11 +63,11 @@ def linear(layer: Convolutional, numbers: ConvWeights, x: Tensor) -> Tensor:
     )
 
 
-def product(x: Tensor, lowest: float, kernel: Array, bias: Array) -> Tensor:
+def matmul(x: Tensor, lowest: float, kernel: Array, bias: Array) -> Tensor:
     """The map LeakyReLU(x @ kernel + bias), [rows, filters]; x: codes of `lowest` to 1."""
     kernel, most = _codes(kernel)
     return _fused(
-        PRODUCT,
+        MATMUL,
         [x, kernel, bias, lowest, 1.0, -most, most, LOWEST, 1.0],
         *("T1", "T2", "Tout"),
         fused_ops=["BiasAdd", "LeakyRelu", "Requantize"],
